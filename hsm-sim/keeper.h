@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper: SMK, keyring keys, roles, tickets, roster, clone handshakes. It
+ * reads only fixed-size frames of its own workers. keeper_answer is the table
+ * walk; keeper_main.c (process) and core_local.c (tests) call it.
+ *
+ * One thread, except scrypt, which runs on LIMIT_SCRYPT_THREADS threads of the
+ * process: a LOGIN-like verb answers later through keeper_reply_cb. */
+#ifndef RINGKEEP_HSM_SIM_KEEPER_H
+#define RINGKEEP_HSM_SIM_KEEPER_H
+
+#include "base/clock.h"
+#include "base/executor.h"
+#include "hsm-sim/core_wire.h"
+
+struct keeper;
+typedef void (*keeper_reply_cb)(void *arg, const struct core_reply *reply);
+
+struct keeper_options {
+    int state_fd[2];              /* state.0, state.1, open for reading and writing */
+    struct secret mtk;            /* taken over */
+    bool mtk_in_state, isolated, locked;
+    const struct clock *clock;
+    const struct executor *scrypt; /* executor_inline() in tests */
+};
+enum err keeper_open(struct keeper_options *options, struct keeper **out) MUST_USE;
+void keeper_close(struct keeper *k); /* wipes */
+/* `internal`: the frame came from a worker for itself (INTERNAL verbs allowed).
+ * cb is called exactly once, perhaps before this returns. */
+void keeper_answer(struct keeper *k, const struct core_request *request, bool internal, keeper_reply_cb cb, void *arg);
+
+/* What KEYS answers: the worker's view of one handle. 256 bytes, fixed. */
+struct keeper_keys {
+    uint8_t keyring_id[16], smk_id[16], kk_id[16], family[16];
+    uint8_t bk[32], pub[32]; /* bk zero in a public session */
+    uint32_t role;           /* 5..8; 0 public session */
+    uint32_t has_bk;
+    uint64_t expires;        /* Unix s */
+};
+#define KEEPER_KEYS_SIZE 256u
+void keeper_keys_encode(const struct keeper_keys *k, uint8_t out[KEEPER_KEYS_SIZE]);
+enum err keeper_keys_decode(struct bytes b, struct keeper_keys *out) MUST_USE;
+
+#endif
