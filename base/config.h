@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `key = value` under `[section]`, `#` comments: one parser for the daemon and
- * the client. The reader names the keys it knows; any other key, a key twice or
- * a line that is no such line is an error with its line number. */
+/* `key = value` under `[section]`, `#` comments (at the start of a line or after
+ * a blank): one parser for the daemon and the client. The reader names the keys
+ * it knows; any other key, a key twice or a line that is no such line is an
+ * error with its line number. */
 #ifndef RINGKEEP_BASE_CONFIG_H
 #define RINGKEEP_BASE_CONFIG_H
 
@@ -25,7 +26,9 @@ struct config_key {
 };
 
 /* Reads the file into the targets. On failure writes one sentence with file
- * and line into error[error_size]; targets may be half filled. */
+ * and line into error[error_size] and returns ERR_CONFIG, or ERR_NOTFOUND where
+ * there is no such file; targets may be half filled. The values of a LIST in
+ * the file replace what the target held before. BOOL: true, yes, false, no. */
 enum err config_read(const char *path,
                      const struct config_key *keys,
                      size_t count,

@@ -18,9 +18,14 @@
 /* Fetches algorithms; no configuration file is read (OPENSSL_INIT_NO_LOAD_CONFIG)
  * when this is the first use of OpenSSL. Idempotent; call before any thread. */
 enum err crypt_init(void) MUST_USE;
+/* The same inside a program that is not ours (client library, module): leaves
+ * that program's OpenSSL as it is, so it may still load its own configuration.
+ * Both use a library context of our own; the first of the two calls counts. */
+enum err crypt_init_guest(void) MUST_USE;
 
 /* HK(key, salt, label, ctx, n) of crypto-spec: HKDF-SHA-256 (RFC 5869) with
- * info = "ringkeep/1/" || label || 0x00 || ctx. salt of size 0 = 32 zeros. n <= 64. */
+ * info = "ringkeep/1/" || label || 0x00 || ctx. salt of size 0 = 32 zeros. n <= 8160.
+ * ERR_TOO_LARGE: the info is over 1024 bytes. */
 enum err crypt_hk(struct bytes key,
                   struct bytes salt,
                   const char *label,
@@ -46,6 +51,20 @@ struct xaes_seal_key {
 };
 enum err xaes_derive(struct xaes *x, const uint8_t nonce[CRYPT_NONCE], struct xaes_seal_key *out)
     MUST_USE;
+/* One section under a derived key; x lends its context. The sections of one seal
+ * differ in the last byte of k->iv. As below: ERR_BAD_TAG wipes out. */
+enum err xaes_section_seal(struct xaes *x,
+                           const struct xaes_seal_key *k,
+                           struct bytes aad,
+                           struct bytes plain,
+                           uint8_t *out,
+                           uint8_t tag[CRYPT_TAG]) MUST_USE;
+enum err xaes_section_unseal(struct xaes *x,
+                             const struct xaes_seal_key *k,
+                             struct bytes aad,
+                             struct bytes sealed,
+                             const uint8_t tag[CRYPT_TAG],
+                             uint8_t *out) MUST_USE;
 /* Convenience: derive and seal / open in one. out: plain.size bytes, tag apart.
  * open: ERR_BAD_TAG, then out is wiped. out may not overlap input. */
 enum err xaes_seal(struct xaes *x,
@@ -96,7 +115,8 @@ enum err ed25519_public(const uint8_t priv[32], uint8_t pub[32]) MUST_USE;
 enum err ed25519_sign(const uint8_t priv[32], struct bytes message, uint8_t sig[64]) MUST_USE;
 enum err ed25519_verify(const uint8_t pub[32], struct bytes message, const uint8_t sig[64])
     MUST_USE;
-/* RFC 7914, r=8, p=1; memory limit is given so that log_n up to 20 works. */
+/* RFC 7914, r=8, p=1; memory limit is given so that log_n up to 20 works;
+ * ERR_UNSUPPORTED outside 1..20. */
 enum err crypt_scrypt(struct bytes password, struct bytes salt, unsigned log_n, uint8_t *out, size_t n)
     MUST_USE;
 

@@ -9,6 +9,8 @@
  *        RETRY  = the same request may succeed elsewhere or later;
  *        LOGIN  = the caller must log in (again);
  *        FATAL  = this process is unfit and must stop.
+ *
+ * No row may be named STATE: OpenSSL has a type ERR_STATE.
  */
 #ifndef RINGKEEP_BASE_ERR_H
 #define RINGKEEP_BASE_ERR_H
@@ -67,7 +69,7 @@
     X(50, PROTOCOL, CALLER, "the other side broke the protocol")                           \
     X(51, TLS, RETRY, "the TLS connection failed")                                         \
     X(52, IDENTITY, CALLER, "the other side's certificate is not known here")              \
-    X(53, STATE, CALLER, "not possible in the present state")                              \
+    X(53, WRONG_STATE, CALLER, "not possible in the present state")                        \
     X(54, CANCELLED, RETRY, "cancelled because this member stops")                         \
     X(55, VERSION, FATAL, "written by a newer version: update this member")                \
     X(56, CLOCK, CALLER, "clocks differ too much: check time synchronisation")             \
