@@ -89,6 +89,8 @@
 #define LIMIT_RING_LARGE_SLOTS 8u
 #define LIMIT_RING_LARGE 131072u
 #define LIMIT_RING_WAIT_MS 50u
+#define LIMIT_CORE_WAITING 4096u   /* calls of one daemon that wait for a slot */
+#define LIMIT_QUARANTINE_MS 60000u /* how long a request that ended a worker is refused */
 
 /* Times, milliseconds */
 #define LIMIT_CONNECT_MS 2000u
