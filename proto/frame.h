@@ -46,6 +46,6 @@ struct message_arena;
 enum err message_unpack(const void *descriptor, struct bytes payload, struct message_arena **arena, void **out)
     MUST_USE;
 void message_drop(struct message_arena **arena); /* wipes; NULL is fine */
-#define MESSAGE_SCOPED __attribute__((cleanup(message_drop))) struct message_arena
+#define MESSAGE_SCOPED __attribute__((cleanup(message_drop))) struct message_arena /* *name = NULL */
 
 #endif
