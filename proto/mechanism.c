@@ -82,7 +82,7 @@ enum err mechanism_gcm_parse(struct bytes p, struct mechanism_gcm *out)
     if (aad != p.size - 12 - iv) {
         return ERR_MECHANISM_PARAM;
     }
-    out->tag_bits = get_u32(p.data);
+    out->gcm_tag_bits = get_u32(p.data);
     out->iv = bytes_of(p.data + 8, iv);
     out->aad = bytes_of(p.data + 12 + iv, aad);
     return ERR_OK;
@@ -91,7 +91,7 @@ enum err mechanism_gcm_parse(struct bytes p, struct mechanism_gcm *out)
 enum err mechanism_gcm_append(struct buf *out, const struct mechanism_gcm *p)
 {
     uint8_t bytes[8];
-    put_u32(bytes, p->tag_bits);
+    put_u32(bytes, p->gcm_tag_bits);
     put_u32(bytes + 4, (uint32_t)p->iv.size);
     TRY(buf_append(out, bytes_of(bytes, sizeof(bytes)), SIZE_MAX));
     TRY(buf_append(out, p->iv, SIZE_MAX));

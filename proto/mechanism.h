@@ -21,7 +21,7 @@ struct mechanism_oaep {
     struct bytes label;
 };
 struct mechanism_gcm {
-    uint32_t tag_bits;
+    uint32_t gcm_tag_bits;
     struct bytes iv, aad;
 };
 
