@@ -22,7 +22,7 @@ $(eval $(call folder_rule,proto,$(GEN_O)))
 $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
 	@mkdir -p $(GEN)
 	protoc-c -Iproto --c_out=$(GEN) $<
-$(BUILD)/gen/%.o: $(GEN)/%.pb-c.c
+$(BUILD)/gen/%.o: $(GEN)/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -fPIC -fvisibility=hidden $(OPT_$(MODE)) -w -I$(GEN) -c $< -o $@
 $(BUILD)/%.o: %.c | $(GEN_H)
