@@ -152,7 +152,7 @@ static void settle_log(struct run_setup *s)
 
 void run_setup(struct run_setup *s, int argc, char **argv)
 {
-    static const char *const folders[] = { "store", "raft", "tls", "core" };
+    static const char *const folders[] = { "store", "raft", "tls", "ctl", "core" };
     (void)snprintf(s->user, sizeof s->user, "ringkeep");
     (void)snprintf(s->core_user, sizeof s->core_user, "ringkeep-core");
     read_arguments(s, argc, argv);
@@ -163,8 +163,8 @@ void run_setup(struct run_setup *s, int argc, char **argv)
     if (chdir(s->directory) != 0 || chmod(".", 0711) != 0) {
         run_setup_refuse("cannot use", s->directory);
     }
-    for (unsigned i = 0; i < 4; i++) {
-        make_dir(s, folders[i], i == 3);
+    for (unsigned i = 0; i < 5; i++) {
+        make_dir(s, folders[i], i == 4);
     }
     make_dir(s, s->log, 0);
 }
