@@ -7,7 +7,7 @@ status=0
 ban() { # ban REASON PATTERN PATHS...
     local reason=$1 pattern=$2 hits
     shift 2
-    if hits=$(git grep -nP "$pattern" -- "$@" | grep -vP '^\S+:\d+:\s*(/?\*)'); then
+    if hits=$(git grep -nP -e "$pattern" -- "$@" | grep -vP '^\S+:\d+:\s*(/?\*)'); then
         printf '%s\n' "$hits"
         echo "^ $reason"
         status=1
