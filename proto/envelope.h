@@ -189,7 +189,7 @@ enum err envelope_accept(const struct envelope_pinned *pinned,
 /* The same with the rule of section 8, which is what clients call: where the
  * pinned list names three members or more, a new login key needs a second L of
  * the same {LKpub, lk_version} by another pinned signer. second: size 0 for none
- * at hand; ERR_STATE then says "ask another member for its L". */
+ * at hand; ERR_WRONG_STATE then says "ask another member for its L". */
 enum err envelope_accept_two(const struct envelope_pinned *pinned,
                              const uint8_t cluster_id[ID_SIZE],
                              struct bytes first,

@@ -129,6 +129,9 @@ struct blob_invite_header {
 };
 enum err blob_invite_parse(struct bytes invite, struct blob_invite_header *out) MUST_USE;
 
+/* Order of two ids, as memcmp: lists of ids are ascending, each once. */
+int blob_id_order(const uint8_t a[ID_SIZE], const uint8_t b[ID_SIZE]);
+
 /* For the decoders of sks/: the prefix of any format. ERR_MALFORMED when shorter
  * than min, longer than max or of other magic; ERR_UNSUPPORTED; ERR_MALFORMED
  * when bytes 5..7 are not zero. */

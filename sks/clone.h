@@ -6,7 +6,7 @@
  * answers. Every function that fails wipes its run: it cannot go on. A finished
  * run is wiped too, and *_drop wipes one that its owner gives up (one run per
  * peer at a time, LIMIT_CLONE_S from begin to end: the owner's to enforce, there
- * is no clock here). Calls out of order: ERR_STATE.
+ * is no clock here). Calls out of order: ERR_WRONG_STATE.
  *
  * Errors tell the true cause for the alarm record: ERR_MALFORMED, ERR_REFUSED,
  * ERR_BAD_TAG (signature, MAC, tag), ERR_BAD_CONTENT. The other side gets one

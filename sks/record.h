@@ -131,7 +131,7 @@ enum err record_derive(const struct record_row *row,
 enum err record_row_compare(const struct record_row *row,
                             const uint8_t owner_id[ID_SIZE],
                             const uint8_t dk[RECORD_DK]) MUST_USE;
-/* KK (CUK) of a row that compared well; checked against kk_id. ERR_STATE where
+/* KK (CUK) of a row that compared well; checked against kk_id. ERR_WRONG_STATE where
  * the row has no wrap, ERR_BAD_TAG, ERR_BAD_CONTENT. */
 enum err record_row_unwrap(const struct record_row *row,
                            const uint8_t owner_id[ID_SIZE],
