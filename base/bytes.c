@@ -33,14 +33,7 @@ struct head {
     uint64_t total; /* bytes of the block with its head */
 };
 
-struct free_block {
-    struct free_block *next;
-};
-
 _Static_assert(sizeof(struct head) == 16, "the head keeps 16-byte alignment");
-
-static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct free_block *pool_free[BLOCK_CLASSES];
 
 struct bytes bytes_of_text(const char *text)
 {
@@ -146,6 +139,13 @@ static void give_block(struct head *h)
     free(h);
 }
 #else
+struct free_block {
+    struct free_block *next;
+};
+
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct free_block *pool_free[BLOCK_CLASSES];
+
 /* Zeroed pages outside core dumps, locked if the process may. */
 static void *map_pages(size_t size)
 {

@@ -85,12 +85,8 @@ static enum err set_number(struct reader *r, const struct config_key *k, const c
         number = number * 10 + (good ? digit : 0);
     }
     if (!good || number < k->minimum || number > k->maximum) {
-        return refuse(r,
-                      "%s must be a number from %llu to %llu, not '%s'",
-                      k->key,
-                      (unsigned long long)k->minimum,
-                      (unsigned long long)k->maximum,
-                      value);
+        return refuse(r, "%s must be a number from %llu to %llu, not '%s'", k->key,
+                      (unsigned long long)k->minimum, (unsigned long long)k->maximum, value);
     }
     *(uint64_t *)k->target = number;
     return ERR_OK;
@@ -177,6 +173,7 @@ static enum err read_pair(struct reader *r, char *text)
 static enum err read_section(struct reader *r, char *text)
 {
     const size_t size = strlen(text);
+    assert(size > 0 && text[0] == '[');
     if (text[size - 1] != ']') {
         return refuse(r, "a section must end with ']'");
     }
@@ -245,17 +242,12 @@ static enum err read_lines(struct reader *r, FILE *file)
     return ferror(file) != 0 ? refuse(r, "cannot be read: %s", strerror(errno)) : ERR_OK;
 }
 
-enum err config_read(const char *path,
-                     const struct config_key *keys,
-                     size_t count,
-                     char *error,
-                     size_t error_size)
+enum err config_read(
+    const char *path, const struct config_key *keys, size_t count, char *error, size_t error_size)
 {
-    struct reader r = { .path = path,
-                        .keys = keys,
-                        .count = count,
-                        .error = error,
-                        .error_size = error_size };
+    struct reader r = {
+        .path = path, .keys = keys, .count = count, .error = error, .error_size = error_size
+    };
     assert(count <= KEYS_MAX && error_size > 0);
     for (size_t i = 0; i < count; i++) {
         assert((keys[i].kind == CONFIG_LIST) == (keys[i].count != NULL));

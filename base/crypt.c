@@ -23,7 +23,7 @@
 #include "base/crypt_ossl.h"
 
 #define HKDF_INFO_MAX 1024u /* OpenSSL's own bound */
-#define HKDF_OUT_MAX (255u * 32u)
+#define HKDF_OUT_MAX 8160u  /* RFC 5869: 255 blocks */
 #define LABEL_PREFIX "ringkeep/1/"
 #define SCRYPT_R 8u
 #define SCRYPT_LOG_N_MAX 20u
@@ -49,30 +49,19 @@ static struct fetched ossl;
 static atomic_bool is_ready;
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void free_cipher(EVP_CIPHER_CTX **c)
-{
-    EVP_CIPHER_CTX_free(*c);
-}
-static void free_kdf(EVP_KDF_CTX **c)
-{
-    EVP_KDF_CTX_free(*c);
-}
-static void free_mac(EVP_MAC_CTX **c)
-{
-    EVP_MAC_CTX_free(*c);
-}
-static void free_md(EVP_MD_CTX **c)
-{
-    EVP_MD_CTX_free(*c);
-}
-static void free_pkey(EVP_PKEY **c)
-{
-    EVP_PKEY_free(*c);
-}
-static void free_pkey_ctx(EVP_PKEY_CTX **c)
-{
-    EVP_PKEY_CTX_free(*c);
-}
+/* Releasers for the cleanup attribute. */
+#define RELEASE(verb, type, release)                                                               \
+    static void verb(type **p)                                                                     \
+    {                                                                                              \
+        release(*p);                                                                               \
+    }
+RELEASE(free_cipher, EVP_CIPHER_CTX, EVP_CIPHER_CTX_free)
+RELEASE(free_kdf, EVP_KDF_CTX, EVP_KDF_CTX_free)
+RELEASE(free_mac, EVP_MAC_CTX, EVP_MAC_CTX_free)
+RELEASE(free_md, EVP_MD_CTX, EVP_MD_CTX_free)
+RELEASE(free_pkey, EVP_PKEY, EVP_PKEY_free)
+RELEASE(free_pkey_ctx, EVP_PKEY_CTX, EVP_PKEY_CTX_free)
+
 static void wipe_seal_key(struct xaes_seal_key *k)
 {
     bytes_wipe(k, sizeof(*k));
@@ -196,12 +185,11 @@ static enum err run_hkdf(const char *mode,
     if (salt.size == 0) {
         salt = bytes_of(zeros, sizeof(zeros));
     }
-    OSSL_PARAM params[] = { word(OSSL_KDF_PARAM_MODE, mode),
-                            word(OSSL_KDF_PARAM_DIGEST, "SHA256"),
-                            octets(OSSL_KDF_PARAM_KEY, key),
-                            octets(OSSL_KDF_PARAM_SALT, salt),
-                            octets(OSSL_KDF_PARAM_INFO, info),
-                            OSSL_PARAM_construct_end() };
+    OSSL_PARAM params[] = {
+        word(OSSL_KDF_PARAM_MODE, mode),   word(OSSL_KDF_PARAM_DIGEST, "SHA256"),
+        octets(OSSL_KDF_PARAM_KEY, key),   octets(OSSL_KDF_PARAM_SALT, salt),
+        octets(OSSL_KDF_PARAM_INFO, info), OSSL_PARAM_construct_end()
+    };
     if (ctx == NULL) {
         return ERR_NOMEM;
     }
@@ -326,7 +314,7 @@ static enum err make_k1(struct xaes *x)
         const unsigned next = i < 15 ? l[i + 1] >> 7 : 0;
         x->k1[i] = (uint8_t)(l[i] << 1 | (int)next);
     }
-    const uint8_t top = (uint8_t)-(l[0] >> 7); /* no branch on the secret */
+    const uint8_t top = (uint8_t) - (l[0] >> 7); /* no branch on the secret */
     x->k1[15] ^= top & 0x87;
     bytes_wipe(l, sizeof(l));
     return n == 16 ? ERR_OK : ERR_CRYPTO;
@@ -587,7 +575,8 @@ enum err ed25519_verify(const uint8_t pub[32], struct bytes message, const uint8
     return rc == 1 ? ERR_OK : ERR_BAD_TAG;
 }
 
-enum err crypt_scrypt(struct bytes password, struct bytes salt, unsigned log_n, uint8_t *out, size_t n)
+enum err crypt_scrypt(
+    struct bytes password, struct bytes salt, unsigned log_n, uint8_t *out, size_t n)
 {
     if (log_n < 1 || log_n > SCRYPT_LOG_N_MAX) {
         return ERR_UNSUPPORTED; /* may come from a stored record: no assert */

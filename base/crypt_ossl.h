@@ -17,7 +17,6 @@ const struct evp_md_st *crypt_ossl_sha256(void);
  * program stay: CRYPT_ERRORS_SCOPED mark = crypt_ossl_mark(); */
 int crypt_ossl_mark(void);
 void crypt_ossl_unmark(int *mark);
-#define CRYPT_ERRORS_SCOPED \
-    __attribute__((cleanup(crypt_ossl_unmark))) __attribute__((unused)) int
+#define CRYPT_ERRORS_SCOPED __attribute__((cleanup(crypt_ossl_unmark))) __attribute__((unused)) int
 
 #endif

@@ -50,14 +50,15 @@ static void hash_row(const char *table,
 {
     uint8_t size[4];
     put_u32(size, (uint32_t)key.size);
-    const struct bytes pieces[] = { bytes_of_text(table),
-                                    bytes_of(size, sizeof(size)),
-                                    key,
+    const struct bytes pieces[] = { bytes_of_text(table), bytes_of(size, sizeof(size)), key,
                                     value };
     digest_sha256(pieces, 4, out);
 }
 
-void digest_sum_add(uint8_t sum[DIGEST_SIZE], const char *table, struct bytes key, struct bytes value)
+void digest_sum_add(uint8_t sum[DIGEST_SIZE],
+                    const char *table,
+                    struct bytes key,
+                    struct bytes value)
 {
     uint8_t row[DIGEST_SIZE];
     unsigned carry = 0;
@@ -69,7 +70,10 @@ void digest_sum_add(uint8_t sum[DIGEST_SIZE], const char *table, struct bytes ke
     }
 }
 
-void digest_sum_sub(uint8_t sum[DIGEST_SIZE], const char *table, struct bytes key, struct bytes value)
+void digest_sum_sub(uint8_t sum[DIGEST_SIZE],
+                    const char *table,
+                    struct bytes key,
+                    struct bytes value)
 {
     uint8_t row[DIGEST_SIZE];
     unsigned borrow = 0;

@@ -24,16 +24,16 @@
 #define CIPHERSUITES "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
 #define GROUPS "X25519:P-256"
 /* What was fed and is not yet read: two frames of the largest kind. */
-#define FED_LIMIT (2u * LIMIT_FRAME_PEER)
+#define FED_LIMIT ((size_t)2 * LIMIT_FRAME_PEER)
 
 struct tls_context {
     SSL_CTX *ssl_ctx; /* owned */
 };
 
 struct tls_conn {
-    SSL *ssl;     /* owned, owns both BIOs */
-    BIO *from;    /* borrowed: what the network gave */
-    BIO *to;      /* borrowed: what the network shall get */
+    SSL *ssl;  /* owned, owns both BIOs */
+    BIO *from; /* borrowed: what the network gave */
+    BIO *to;   /* borrowed: what the network shall get */
     bool broken;
     char reason[160];
 };
@@ -212,13 +212,8 @@ static enum err breaks(struct tls_conn *c, const char *why)
     const long verdict = SSL_get_verify_result(c->ssl);
     const char *text = ERR_reason_error_string(ERR_peek_last_error());
     const char *second = verdict == X509_V_OK ? "" : X509_verify_cert_error_string(verdict);
-    (void)snprintf(c->reason,
-                   sizeof(c->reason),
-                   "%s: %s%s%s",
-                   why,
-                   text == NULL ? "no reason given" : text,
-                   *second == '\0' ? "" : ": ",
-                   second);
+    (void)snprintf(c->reason, sizeof(c->reason), "%s: %s%s%s", why,
+                   text == NULL ? "no reason given" : text, *second == '\0' ? "" : ": ", second);
     c->broken = true;
     ERR_clear_error();
     return ERR_TLS;

@@ -201,8 +201,8 @@ static enum err parse_cert(struct bytes der, X509 **out)
     if (cert == NULL) {
         return ERR_NOMEM;
     }
-    if (der.size == 0 || der.size > FILE_LIMIT ||
-        d2i_X509(&cert, &at, (long)der.size) == NULL || at != der.data + der.size) {
+    if (der.size == 0 || der.size > FILE_LIMIT || d2i_X509(&cert, &at, (long)der.size) == NULL ||
+        at != der.data + der.size) {
         return ERR_MALFORMED;
     }
     *out = cert;

@@ -60,7 +60,8 @@ Test(buf, consume_keeps_the_rest_and_drop_leaves_nothing, .timeout = 20)
 
 Test(secret, is_zeroed_and_aligned_in_every_size, .timeout = 20)
 {
-    static const size_t sizes[] = { 0, 1, 16, 32, 48, 49, 112, 113, 4080, 65536, 131056, 131057, 1000000 };
+    static const size_t sizes[] = { 0,   1,    16,    32,     48,     49,     112,
+                                    113, 4080, 65536, 131056, 131057, 1000000 };
     for (int round = 0; round < 2; round++) {
         for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
             SECRET_SCOPED s = { 0 };
@@ -182,7 +183,8 @@ Test(hex, goes_both_ways, .timeout = 20)
 
 Test(hex, refuses_what_is_not_exactly_that_long_or_no_digit, .timeout = 20)
 {
-    static const char *const bad[] = { "", "009fabf", "009fabff0", "009fabfg", "00 fabff", "0x9fabff" };
+    static const char *const bad[] = { "",         "009fabf",  "009fabff0",
+                                       "009fabfg", "00 fabff", "0x9fabff" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         uint8_t out[4] = { 1, 2, 3, 4 };
         cr_expect_eq(hex_to(bad[i], out, 4), ERR_MALFORMED, "%s", bad[i]);

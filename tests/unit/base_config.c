@@ -71,18 +71,17 @@ TestSuite(config, .init = make_file, .fini = remove_file, .timeout = 20);
 Test(config, reads_each_kind, .timeout = 20)
 {
     struct target t = { .peer_count = 2 };
-    const enum err e = read_text(&t,
-                                 "# a comment\n"
-                                 "top=first\n"
-                                 "\n"
-                                 "[member]\n"
-                                 "  name =  m one\t \n"
-                                 "port = 65535 # the last\n"
-                                 "[ log ]\n"
-                                 "json = yes\n"
-                                 "[cluster]\n"
-                                 "peer = 10.0.0.1:1793\n"
-                                 "peer = a#b=c");
+    const enum err e = read_text(&t, "# a comment\n"
+                                     "top=first\n"
+                                     "\n"
+                                     "[member]\n"
+                                     "  name =  m one\t \n"
+                                     "port = 65535 # the last\n"
+                                     "[ log ]\n"
+                                     "json = yes\n"
+                                     "[cluster]\n"
+                                     "peer = 10.0.0.1:1793\n"
+                                     "peer = a#b=c");
     cr_assert_eq(e, ERR_OK, "%s", error);
     cr_expect_str_eq(t.top, "first");
     cr_expect_str_eq(t.name, "m one");
@@ -120,7 +119,16 @@ Test(config, a_key_twice_is_an_error, .timeout = 20)
 
 Test(config, a_bad_number_is_an_error, .timeout = 20)
 {
-    static const char *const bad[] = { "0", "65536", "-1", "+1", "0x10", "1 2", "9z", "1e3", "18446744073709551617", "184467440737095516160" };
+    static const char *const bad[] = { "0",
+                                       "65536",
+                                       "-1",
+                                       "+1",
+                                       "0x10",
+                                       "1 2",
+                                       "9z",
+                                       "1e3",
+                                       "18446744073709551617",
+                                       "184467440737095516160" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char text[64];
         (void)snprintf(text, sizeof(text), "[member]\nport = %s\n", bad[i]);

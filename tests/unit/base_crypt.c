@@ -61,12 +61,8 @@ Test(vectors, hk, .timeout = 20)
         const char *label = json_string_value(json_object_get(c, "label_text"));
         const struct bytes expected = field(c, "out", want);
         cr_assert(n <= sizeof(out) && n == expected.size);
-        cr_assert_eq(crypt_hk(field(c, "key", key),
-                              field(c, "salt", salt),
-                              label,
-                              field(c, "ctx", ctx),
-                              out,
-                              n),
+        cr_assert_eq(crypt_hk(field(c, "key", key), field(c, "salt", salt), label,
+                              field(c, "ctx", ctx), out, n),
                      ERR_OK);
         cr_expect(same(out, expected), "hk case %zu", i);
     }
@@ -98,7 +94,8 @@ static void check_xaes(const json_t *c, size_t number)
     }
     cr_assert_eq(xaes_seal_once(key, nonce, extra, plain, out, tag), ERR_OK);
     cr_expect(same(out, bytes_of(want, plain.size)));
-    cr_assert_eq(gcm_unseal(derived.kx, derived.iv, extra, bytes_of(want, plain.size), tag, out), ERR_OK);
+    cr_assert_eq(gcm_unseal(derived.kx, derived.iv, extra, bytes_of(want, plain.size), tag, out),
+                 ERR_OK);
     cr_expect(same(out, plain));
     xaes_close(x);
 }
@@ -195,7 +192,8 @@ Test(gcm, known_answers, .timeout = 20)
     cr_assert_eq(gcm_seal(zeros, zeros, bytes_of(NULL, 0), bytes_of(zeros, 16), out, tag), ERR_OK);
     cr_expect_str_eq(hex_from(bytes_of(out, 16), text), "cea7403d4d606b6e074ec5d3baf39d18");
     cr_expect_str_eq(hex_from(bytes_of(tag, 16), text), "d0d1c8a799996bf0265b98b5d48ab919");
-    cr_expect_eq(gcm_unseal(zeros, zeros, bytes_of("x", 1), bytes_of(out, 16), tag, out), ERR_BAD_TAG);
+    cr_expect_eq(gcm_unseal(zeros, zeros, bytes_of("x", 1), bytes_of(out, 16), tag, out),
+                 ERR_BAD_TAG);
 }
 
 /* RFC 5869, A.1 and A.3. */
@@ -205,16 +203,22 @@ Test(hkdf, rfc_5869, .timeout = 20)
     uint8_t ikm[22], prk[32], out[42];
     char text[85];
     memset(ikm, 0x0b, sizeof(ikm));
-    cr_assert_eq(crypt_hkdf_extract(unhex("000102030405060708090a0b0c", salt), bytes_of(ikm, 22), prk), ERR_OK);
-    cr_expect_str_eq(hex_from(bytes_of(prk, 32), text), "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5");
+    cr_assert_eq(
+        crypt_hkdf_extract(unhex("000102030405060708090a0b0c", salt), bytes_of(ikm, 22), prk),
+        ERR_OK);
+    cr_expect_str_eq(hex_from(bytes_of(prk, 32), text),
+                     "077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5");
     cr_assert_eq(crypt_hkdf_expand(prk, unhex("f0f1f2f3f4f5f6f7f8f9", info), out, 42), ERR_OK);
-    cr_expect_str_eq(hex_from(bytes_of(out, 42), text),
-                     "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+    cr_expect_str_eq(
+        hex_from(bytes_of(out, 42), text),
+        "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
     cr_assert_eq(crypt_hkdf_extract(bytes_of(NULL, 0), bytes_of(ikm, 22), prk), ERR_OK);
-    cr_expect_str_eq(hex_from(bytes_of(prk, 32), text), "19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04");
+    cr_expect_str_eq(hex_from(bytes_of(prk, 32), text),
+                     "19ef24a32c717b167f33a91d6f648bdf96596776afdb6377ac434c1c293ccb04");
     cr_assert_eq(crypt_hkdf_expand(prk, bytes_of(NULL, 0), out, 42), ERR_OK);
-    cr_expect_str_eq(hex_from(bytes_of(out, 42), text),
-                     "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+    cr_expect_str_eq(
+        hex_from(bytes_of(out, 42), text),
+        "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
 }
 
 Test(hkdf, info_has_a_bound, .timeout = 20)
@@ -224,8 +228,12 @@ Test(hkdf, info_has_a_bound, .timeout = 20)
     uint8_t out[32];
     cr_expect_eq(crypt_hkdf_expand(key, bytes_of(long_info, 1024), out, 32), ERR_OK);
     cr_expect_eq(crypt_hkdf_expand(key, bytes_of(long_info, 1025), out, 32), ERR_TOO_LARGE);
-    cr_expect_eq(crypt_hk(bytes_of(key, 32), bytes_of(NULL, 0), "id", bytes_of(long_info, 1010), out, 32), ERR_OK);
-    cr_expect_eq(crypt_hk(bytes_of(key, 32), bytes_of(NULL, 0), "id", bytes_of(long_info, 1011), out, 32), ERR_TOO_LARGE);
+    cr_expect_eq(
+        crypt_hk(bytes_of(key, 32), bytes_of(NULL, 0), "id", bytes_of(long_info, 1010), out, 32),
+        ERR_OK);
+    cr_expect_eq(
+        crypt_hk(bytes_of(key, 32), bytes_of(NULL, 0), "id", bytes_of(long_info, 1011), out, 32),
+        ERR_TOO_LARGE);
 }
 
 /* RFC 4231, case 2; and the empty key, FIPS 198. */
@@ -234,10 +242,14 @@ Test(hmac, known_answers, .timeout = 20)
     uint8_t out[32];
     char text[65];
     for (int round = 0; round < 2; round++) {
-        cr_assert_eq(crypt_hmac_sha256(bytes_of_text("Jefe"), bytes_of_text("what do ya want for nothing?"), out), ERR_OK);
-        cr_expect_str_eq(hex_from(bytes_of(out, 32), text), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+        cr_assert_eq(crypt_hmac_sha256(bytes_of_text("Jefe"),
+                                       bytes_of_text("what do ya want for nothing?"), out),
+                     ERR_OK);
+        cr_expect_str_eq(hex_from(bytes_of(out, 32), text),
+                         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
         cr_assert_eq(crypt_hmac_sha256(bytes_of(NULL, 0), bytes_of(NULL, 0), out), ERR_OK);
-        cr_expect_str_eq(hex_from(bytes_of(out, 32), text), "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+        cr_expect_str_eq(hex_from(bytes_of(out, 32), text),
+                         "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
     }
 }
 
@@ -281,18 +293,15 @@ struct ed_case {
 /* RFC 8032, 7.1, tests 1 to 3. */
 static const struct ed_case ed_cases[] = {
     { "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-      "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
-      "",
+      "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "",
       "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
       "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b" },
     { "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
-      "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
-      "72",
+      "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
       "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
       "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00" },
     { "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
-      "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
-      "af82",
+      "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
       "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac"
       "18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a" },
 };
@@ -320,8 +329,9 @@ Test(scrypt, rfc_7914, .timeout = 20)
 {
     uint8_t out[64];
     char text[129];
-    cr_assert_eq(crypt_scrypt(bytes_of_text("pleaseletmein"), bytes_of_text("SodiumChloride"), 14, out, 64),
-                 ERR_OK);
+    cr_assert_eq(
+        crypt_scrypt(bytes_of_text("pleaseletmein"), bytes_of_text("SodiumChloride"), 14, out, 64),
+        ERR_OK);
     cr_expect_str_eq(hex_from(bytes_of(out, 64), text),
                      "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
                      "d5432955613f0fcf62d49705242a9af9e61e85dc0d651e40dfcf017b45575887");
@@ -331,7 +341,8 @@ Test(scrypt, bounds, .timeout = 20)
 {
     uint8_t out[32];
     const struct bytes salt = bytes_of_text("0123456789abcdef");
-    cr_expect_eq(crypt_scrypt(bytes_of_text("p"), salt, 17, out, 32), ERR_OK, "past OpenSSL's 32 MiB");
+    cr_expect_eq(crypt_scrypt(bytes_of_text("p"), salt, 17, out, 32), ERR_OK,
+                 "past OpenSSL's 32 MiB");
     cr_expect_eq(crypt_scrypt(bytes_of(NULL, 0), bytes_of(NULL, 0), 1, out, 32), ERR_OK);
     cr_expect_eq(crypt_scrypt(bytes_of_text("p"), salt, 0, out, 32), ERR_UNSUPPORTED);
     cr_expect_eq(crypt_scrypt(bytes_of_text("p"), salt, 21, out, 32), ERR_UNSUPPORTED);
@@ -360,10 +371,12 @@ Test(host, openssl_errors_of_the_host_stay_and_ours_do_not, .timeout = 20)
     cr_assert_eq(crypt_init_guest(), ERR_OK);
     cr_assert_eq(crypt_init(), ERR_OK);
     ERR_raise(ERR_LIB_USER, 77);
-    cr_expect_eq(xaes_unseal_once(key, nonce, bytes_of(NULL, 0), bytes_of("x", 1), tag, out), ERR_BAD_TAG);
+    cr_expect_eq(xaes_unseal_once(key, nonce, bytes_of(NULL, 0), bytes_of("x", 1), tag, out),
+                 ERR_BAD_TAG);
     cr_expect_eq(x25519_shared(key, (const uint8_t[32]){ 0 }, (uint8_t[32]){ 0 }), ERR_REFUSED);
     cr_expect_eq(ERR_GET_REASON(ERR_get_error()), 77);
     cr_expect_eq(ERR_get_error(), 0);
-    cr_expect_eq(xaes_unseal_once(key, nonce, bytes_of(NULL, 0), bytes_of("x", 1), tag, out), ERR_BAD_TAG);
+    cr_expect_eq(xaes_unseal_once(key, nonce, bytes_of(NULL, 0), bytes_of("x", 1), tag, out),
+                 ERR_BAD_TAG);
     cr_expect_eq(ERR_get_error(), 0);
 }

@@ -58,7 +58,8 @@ Test(log, a_line_has_time_level_component_op_and_message, .timeout = 20)
     log_line(LOG_LEVEL_WARN, 42, "slot=%d open", 3);
     cr_expect_eq(errno, EPERM);
     finish();
-    cr_expect_eq(strlen(line), strlen("2026-01-01T00:00:00.000Z warn ringkeepd op=42 slot=3 open\n"));
+    cr_expect_eq(strlen(line),
+                 strlen("2026-01-01T00:00:00.000Z warn ringkeepd op=42 slot=3 open\n"));
     cr_expect_str_eq(line + 24, " warn ringkeepd op=42 slot=3 open\n");
     cr_expect_eq(line[10], 'T');
 }
@@ -85,7 +86,8 @@ Test(log, untrusted_text_cannot_begin_a_line, .timeout = 20)
     begin();
     log_info("label=%s", "a\nb\r\t\x1b[31m\x7f\\ \xc3\xbc \"q\"");
     finish();
-    cr_expect_str_eq(line + 24, " info x label=a\\x0ab\\x0d\\x09\\x1b[31m\\x7f\\\\ \\xc3\\xbc \"q\"\n");
+    cr_expect_str_eq(line + 24,
+                     " info x label=a\\x0ab\\x0d\\x09\\x1b[31m\\x7f\\\\ \\xc3\\xbc \"q\"\n");
 }
 
 Test(log, a_quote_cannot_end_a_value_of_the_security_log, .timeout = 20)
@@ -94,7 +96,8 @@ Test(log, a_quote_cannot_end_a_value_of_the_security_log, .timeout = 20)
     begin();
     log_security("admin", "me\" code=\"OK", NULL, "REFUSED");
     finish();
-    cr_expect_not_null(strstr(line, " who=\"me\\\" code=\\\"OK\" code=\"REFUSED\" what=\"\"\n"), "%s", line);
+    cr_expect_not_null(strstr(line, " who=\"me\\\" code=\\\"OK\" code=\"REFUSED\" what=\"\"\n"),
+                       "%s", line);
 }
 
 Test(log, json_is_json_whatever_the_text, .timeout = 20)

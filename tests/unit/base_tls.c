@@ -77,12 +77,14 @@ static void issue(const char *name, const char *ca, const char *usage, long days
     }
     X509_set_version(cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1 + (long)strlen(name));
-    X509_NAME_add_entry_by_NID(X509_get_subject_name(cert), NID_commonName, MBSTRING_UTF8, (const unsigned char *)name, -1, -1, 0);
+    X509_NAME_add_entry_by_NID(X509_get_subject_name(cert), NID_commonName, MBSTRING_UTF8,
+                               (const unsigned char *)name, -1, -1, 0);
     X509_set_issuer_name(cert, X509_get_subject_name(ca_cert));
     X509_gmtime_adj(X509_getm_notBefore(cert), -86400L * 30);
     X509_gmtime_adj(X509_getm_notAfter(cert), 86400 * days);
     X509_set_pubkey(cert, key);
-    add_extension(cert, ca_cert, NID_basic_constraints, ca == NULL ? "critical,CA:TRUE" : "critical,CA:FALSE");
+    add_extension(cert, ca_cert, NID_basic_constraints,
+                  ca == NULL ? "critical,CA:TRUE" : "critical,CA:FALSE");
     if (usage != NULL) {
         add_extension(cert, ca_cert, NID_ext_key_usage, usage);
     }
@@ -121,7 +123,10 @@ static void remove_folder(void)
 TestSuite(tls, .init = make_folder, .fini = remove_folder, .timeout = 20);
 
 /* ca and identity are names in the folder, NULL for none. */
-static struct tls_context *open_context(bool server, enum tls_trust trust, const char *ca, const char *identity)
+static struct tls_context *open_context(bool server,
+                                        enum tls_trust trust,
+                                        const char *ca,
+                                        const char *identity)
 {
     char key[32], cert[32], root[32];
     struct tls_context *out = NULL;
@@ -219,8 +224,7 @@ static void make_identities(void)
 static void open_pinned(struct pair *p)
 {
     make_identities();
-    open_pair(p,
-              open_context(false, TLS_TRUST_PINNED, NULL, "a"),
+    open_pair(p, open_context(false, TLS_TRUST_PINNED, NULL, "a"),
               open_context(true, TLS_TRUST_PINNED, NULL, "b"));
 }
 
@@ -269,7 +273,8 @@ Test(tls, a_megabyte_goes_through, .timeout = 20)
     carry(p.server, p.client);
     memset(data, 0xff, LIMIT_FRAME_PEER);
     do {
-        cr_assert_eq(tls_read(p.client, data + sum, LIMIT_FRAME_PEER - sum + 0, &got, &closed), ERR_OK);
+        cr_assert_eq(tls_read(p.client, data + sum, LIMIT_FRAME_PEER - sum + 0, &got, &closed),
+                     ERR_OK);
         sum += got;
     } while (got > 0 && sum < LIMIT_FRAME_PEER);
     cr_expect_eq(sum, LIMIT_FRAME_PEER);
@@ -322,8 +327,7 @@ Test(tls, pinned_refuses_a_peer_without_certificate, .timeout = 20)
 {
     struct pair p;
     make_identities();
-    open_pair(&p,
-              open_context(false, TLS_TRUST_PINNED, NULL, NULL),
+    open_pair(&p, open_context(false, TLS_TRUST_PINNED, NULL, NULL),
               open_context(true, TLS_TRUST_PINNED, NULL, "b"));
     cr_expect_eq(shake(&p), ERR_TLS);
     cr_expect_not_null(strstr(tls_reason(p.server), "certificate"), "%s", tls_reason(p.server));
@@ -335,15 +339,13 @@ Test(tls, without_trust_a_peer_need_not_show_a_certificate, .timeout = 20)
     struct pair p;
     uint8_t hash[X509_SPKI_HASH];
     make_identities();
-    open_pair(&p,
-              open_context(false, TLS_TRUST_PINNED, NULL, NULL),
+    open_pair(&p, open_context(false, TLS_TRUST_PINNED, NULL, NULL),
               open_context(true, TLS_TRUST_NONE, NULL, "b"));
     cr_expect_eq(shake(&p), ERR_OK);
     expect_peer(p.client, "b");
     cr_expect_eq(tls_peer_spki_hash(p.server, hash), ERR_IDENTITY);
     close_pair(&p);
-    open_pair(&p,
-              open_context(false, TLS_TRUST_NONE, NULL, "a"),
+    open_pair(&p, open_context(false, TLS_TRUST_NONE, NULL, "a"),
               open_context(true, TLS_TRUST_NONE, NULL, "b"));
     cr_expect_eq(shake(&p), ERR_OK);
     expect_peer(p.server, "a");
@@ -353,8 +355,7 @@ Test(tls, without_trust_a_peer_need_not_show_a_certificate, .timeout = 20)
 Test(tls, a_ca_vouches_for_both_sides, .timeout = 20)
 {
     struct pair p;
-    open_pair(&p,
-              open_context(false, TLS_TRUST_CA, "ca", "client"),
+    open_pair(&p, open_context(false, TLS_TRUST_CA, "ca", "client"),
               open_context(true, TLS_TRUST_CA, "ca", "server"));
     cr_assert_eq(shake(&p), ERR_OK, "%s / %s", tls_reason(p.client), tls_reason(p.server));
     expect_peer(p.client, "server");
@@ -362,11 +363,13 @@ Test(tls, a_ca_vouches_for_both_sides, .timeout = 20)
     close_pair(&p);
 }
 
-static void expect_refusal(const char *client_ca, const char *client, const char *server_ca, const char *server)
+static void expect_refusal(const char *client_ca,
+                           const char *client,
+                           const char *server_ca,
+                           const char *server)
 {
     struct pair p;
-    open_pair(&p,
-              open_context(false, TLS_TRUST_CA, client_ca, client),
+    open_pair(&p, open_context(false, TLS_TRUST_CA, client_ca, client),
               open_context(true, TLS_TRUST_CA, server_ca, server));
     cr_expect_eq(shake(&p), ERR_TLS, "%s %s %s %s", client_ca, client, server_ca, server);
     close_pair(&p);
@@ -391,7 +394,8 @@ Test(tls, a_certificate_serves_its_purpose_alone, .timeout = 20)
     expect_refusal("ca", "client", "ca", "a");
     issue("a", "ca", "serverAuth,clientAuth", 10);
     struct pair p;
-    open_pair(&p, open_context(false, TLS_TRUST_CA, "ca", "a"), open_context(true, TLS_TRUST_CA, "ca", "a"));
+    open_pair(&p, open_context(false, TLS_TRUST_CA, "ca", "a"),
+              open_context(true, TLS_TRUST_CA, "ca", "a"));
     cr_expect_eq(shake(&p), ERR_OK);
     close_pair(&p);
 }

@@ -81,7 +81,8 @@ Test(x509, an_identity_that_is_there_is_kept, .timeout = 20)
     cr_assert_eq(x509_make_identity(key_path, cert_path, "m"), ERR_OK);
     cr_assert_eq(x509_cert_read(cert_path, &after), ERR_OK);
     cr_assert_eq(x509_cert_spki_hash(buf_bytes(&after), second), ERR_OK);
-    cr_expect_eq(memcmp(first, second, X509_SPKI_HASH), 0, "a lost certificate is made of the same key");
+    cr_expect_eq(memcmp(first, second, X509_SPKI_HASH), 0,
+                 "a lost certificate is made of the same key");
 }
 
 Test(x509, a_certificate_of_another_key_is_a_bad_configuration, .timeout = 20)
