@@ -49,6 +49,9 @@
 #define LIMIT_PEER_SEND_QUEUE (16u * 1024u * 1024u)
 #define LIMIT_PROPOSALS 4096u                      /* proposed, not yet applied */
 #define LIMIT_PROPOSAL_BATCH 1024u
+#define LIMIT_PROPOSAL_BATCH_SIZE (1024u * 1024u) /* bytes of one raft append or message */
+#define LIMIT_RAFT_BATCHES 8u                     /* appended, not yet committed */
+#define LIMIT_RAFT_MESSAGE_ENTRIES 256u           /* entries in one AppendEntries */
 #define LIMIT_INDEX_WAITERS 4096u
 #define LIMIT_RAFT_LOG_ENTRIES 1000000u /* until manifest snapshots exist */
 #define LIMIT_GROUP_COMMIT_ENTRIES 2000u
@@ -57,6 +60,11 @@
 #define LIMIT_FIND_ROWS 64u   /* rows in one FIND reply */
 #define LIMIT_CATALOGUE (256u * 1024u * 1024u)
 #define LIMIT_QUARANTINE 256u /* request hashes refused after a worker's death */
+#define LIMIT_SESSIONS_PER_CONNECTION 256u
+#define LIMIT_LOGIN_WAITING 256u     /* logins that wait for their turn at one member */
+#define LIMIT_FIND_IN_FLIGHT 32u     /* attribute calls of one FIND in the core */
+#define LIMIT_FIND_SCAN 2048u        /* rows looked at in one turn of the loop */
+#define LIMIT_CATALOGUE_IDLE_S 900u
 
 /* The core */
 #define LIMIT_HANDLES 65536u
