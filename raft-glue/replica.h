@@ -28,7 +28,7 @@ struct replica_server {
     uint64_t raft_id;
     char address[LIMIT_ADDRESS];
     enum replica_vote vote;
-    uint64_t match_index;  /* on the leader */
+    uint64_t match_index; /* on the leader */
 };
 
 /* Streams between members. A stream carries bytes one way, connector to acceptor;
@@ -37,20 +37,21 @@ typedef void (*replica_connected_cb)(void *arg, enum err e, int fd);
 typedef void (*replica_accepted_cb)(void *arg, uint64_t raft_id, const char *address, int fd);
 struct replica_transport {
     enum err (*listen)(void *impl, replica_accepted_cb cb, void *arg);
-    enum err (*connect)(void *impl, uint64_t raft_id, const char *address, replica_connected_cb cb, void *arg);
+    enum err (*connect)(
+        void *impl, uint64_t raft_id, const char *address, replica_connected_cb cb, void *arg);
     void *impl;
 };
 
 struct uv_loop_s;
 struct replica_options {
     struct uv_loop_s *loop;
-    const char *raft_dir;              /* exists */
-    struct store *store;               /* borrowed */
-    const struct executor *applier;    /* the applier's thread */
+    const char *raft_dir;           /* exists */
+    struct store *store;            /* borrowed */
+    const struct executor *applier; /* the applier's thread */
     const struct clock *clock;
     const struct replica_transport *transport;
     uint64_t raft_id;
-    const char *address;               /* own, as others connect */
+    const char *address; /* own, as others connect */
     unsigned election_ms, heartbeat_ms;
     void (*fatal)(void *arg, const char *reason); /* never returns */
     void *fatal_arg;
@@ -74,7 +75,10 @@ void replica_stop(struct replica *r);
  * loop turn form one raft entry batch. cb once: ERR_OK with the outcome (whose own
  * error may be a refusal), or ERR_UNKNOWN_OUTCOME / ERR_NOT_LEADER. */
 typedef void (*replica_outcome_cb)(void *arg, enum err error, const struct outcome *outcome);
-enum err replica_propose(struct replica *r, struct bytes command, replica_outcome_cb cb, void *arg) MUST_USE;
+enum err replica_propose(struct replica *r,
+                         struct bytes command,
+                         replica_outcome_cb cb,
+                         void *arg) MUST_USE;
 
 /* Leader only: index that was committed after this call began, shared by all that
  * ask in one turn. */
@@ -83,22 +87,37 @@ enum err replica_barrier(struct replica *r, replica_index_cb cb, void *arg) MUST
 /* Calls back when everything up to index is in the committed store (at once where
  * it is); asks the applier to commit now. ERR_TIMEOUT after timeout_ms, ERR_BUSY at
  * once when LIMIT_INDEX_WAITERS wait. */
-enum err replica_wait_visible(struct replica *r, uint64_t index, unsigned timeout_ms, replica_index_cb cb, void *arg) MUST_USE;
+enum err replica_wait_visible(struct replica *r,
+                              uint64_t index,
+                              unsigned timeout_ms,
+                              replica_index_cb cb,
+                              void *arg) MUST_USE;
 
 /* Membership, leader only, one at a time: ERR_BUSY. A new server is added as spare,
  * made standby, and voter when asked. */
-enum err replica_add(struct replica *r, uint64_t raft_id, const char *address, replica_index_cb cb, void *arg) MUST_USE;
-enum err replica_assign(struct replica *r, uint64_t raft_id, enum replica_vote vote, replica_index_cb cb, void *arg) MUST_USE;
-enum err replica_remove(struct replica *r, uint64_t raft_id, replica_index_cb cb, void *arg) MUST_USE;
+enum err replica_add(struct replica *r,
+                     uint64_t raft_id,
+                     const char *address,
+                     replica_index_cb cb,
+                     void *arg) MUST_USE;
+enum err replica_assign(struct replica *r,
+                        uint64_t raft_id,
+                        enum replica_vote vote,
+                        replica_index_cb cb,
+                        void *arg) MUST_USE;
+enum err replica_remove(struct replica *r,
+                        uint64_t raft_id,
+                        replica_index_cb cb,
+                        void *arg) MUST_USE;
 
 struct replica_status {
     enum replica_role role;
-    bool leader_ready;         /* own barrier committed: may propose */
+    bool leader_ready; /* own barrier committed: may propose */
     uint64_t term, last_index, commit_index, applied_index, visible_index;
-    uint64_t leader_id;        /* raft id, 0 unknown */
-    uint64_t contact_ms;       /* since the last message of the present leader; leader: 0 */
+    uint64_t leader_id;  /* raft id, 0 unknown */
+    uint64_t contact_ms; /* since the last message of the present leader; leader: 0 */
     unsigned proposals, servers;
-    uint64_t last_term;        /* term of last_index */
+    uint64_t last_term; /* term of last_index */
 };
 void replica_status(const struct replica *r, struct replica_status *out);
 unsigned replica_servers(const struct replica *r, struct replica_server *out, unsigned capacity);
