@@ -10,7 +10,7 @@
  *
  * Errors tell the true cause for the alarm record: ERR_MALFORMED, ERR_REFUSED,
  * ERR_BAD_TAG (signature, MAC, tag), ERR_BAD_CONTENT. The other side gets one
- * error for all. A run belongs to one thread at a time. Times are Unix seconds. */
+ * error for all. Messages that come in lie in private memory. A run belongs to one thread at a time. Times are Unix seconds. */
 #ifndef RINGKEEP_SKS_CLONE_H
 #define RINGKEEP_SKS_CLONE_H
 
@@ -41,7 +41,7 @@ struct clone_request {
     uint8_t suite;
 };
 void clone_request_encode(const struct clone_request *r, uint8_t out[CLONE_REQUEST]);
-/* ERR_MALFORMED: size; zero ids or keys. */
+/* ERR_MALFORMED: size; cluster_id, joiner_id or a key is zero. */
 enum err clone_request_decode(struct bytes in, struct clone_request *out) MUST_USE;
 
 /* P, the parameters that both sides sign. */
@@ -66,7 +66,14 @@ struct clone_chance {
 enum err clone_chance_draw(struct clone_chance *out) MUST_USE;
 void clone_chance_wipe(struct clone_chance *c);
 
-enum clone_step { CLONE_IDLE, CLONE_BEGUN, CLONE_PROVEN, CLONE_SENT, CLONE_TAKEN };
+enum clone_step {
+    CLONE_IDLE,    /* nothing begun, failed, or ended */
+    CLONE_BEGUN,   /* D: M1 sent */
+    CLONE_PROVEN,  /* D: M2 is right; J: M2 sent */
+    CLONE_ALLOWED, /* D: the rules hold */
+    CLONE_SENT,    /* D: M3 made */
+    CLONE_TAKEN    /* J: M3 is right */
+};
 
 /* What either side keeps of a run. Secret: {0} at rest, see clone_*_drop. */
 struct clone_run {

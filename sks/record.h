@@ -165,7 +165,8 @@ enum err record_row_set_with(struct record_row *row,
 enum err record_row_verb_check(const struct record_row *row, unsigned verb) MUST_USE;
 
 /* For tests only: lets scrypt costs below logN 15 through (process-wide; no
- * other rule changes). No program calls it; `make lint` may check that. */
+ * other rule changes). No program calls it; a build with RINGKEEP_TEST_HOOKS
+ * begins with it on. */
 void record_allow_test_scrypt(bool allowed);
 
 #endif

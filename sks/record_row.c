@@ -15,7 +15,11 @@
 
 enum { VERB_CHANGE = 2, VERB_SET = 3 };
 
+#ifdef RINGKEEP_TEST_HOOKS
+static atomic_bool test_scrypt = true;
+#else
 static atomic_bool test_scrypt;
+#endif
 
 void record_allow_test_scrypt(bool allowed)
 {
