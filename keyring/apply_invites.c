@@ -13,7 +13,19 @@ static bool expired(const struct apply *a, uint64_t expiry)
     return a->stamp >= expiry;
 }
 
-/* Counts the unexpired invites; with `drop` deletes the others. */
+/* One row of the walk: counted while it lives, deleted after that where `drop`. */
+static enum err visit(
+    struct apply *a, struct bytes key, struct bytes value, bool drop, unsigned *live)
+{
+    ROW_SCOPED Ringkeep__InviteRow *row = NULL;
+    TRY(rows_unpack(STORE_INVITES, value, &row));
+    if (!expired(a, row->expiry)) {
+        (*live)++;
+        return ERR_OK;
+    }
+    return drop ? store_txn_delete(a->t, STORE_INVITES, key) : ERR_OK;
+}
+
 static enum err walk(struct apply *a, bool drop, unsigned *live)
 {
     STORE_CURSOR_SCOPED *cursor = NULL;
@@ -22,13 +34,7 @@ static enum err walk(struct apply *a, bool drop, unsigned *live)
     *live = 0;
     TRY(store_cursor_open(a->v, STORE_INVITES, bytes_of(NULL, 0), bytes_of(NULL, 0), &cursor));
     while ((e = store_cursor_next(cursor, &key, &value)) == ERR_OK) {
-        ROW_SCOPED Ringkeep__InviteRow *row = NULL;
-        TRY(rows_unpack(STORE_INVITES, value, &row));
-        if (!expired(a, row->expiry)) {
-            (*live)++;
-        } else if (drop) {
-            TRY(store_txn_delete(a->t, STORE_INVITES, key));
-        }
+        TRY(visit(a, key, value, drop, live));
     }
     return e == ERR_NOTFOUND ? ERR_OK : e;
 }

@@ -5,8 +5,6 @@
  * nothing, and when it was bad it counts again. Runs inside apply. */
 #include "keyring/apply_internal.h"
 
-#include <string.h>
-
 #include "command.pb-c.h"
 
 #define ROLE_FIRST 5u /* crypto-spec 3: KRSO .. CU; the others log in to one core */
@@ -97,6 +95,14 @@ static size_t find(const struct counters *l, ProtobufCBinaryData attempt_id)
     return i;
 }
 
+static void remove_at(struct counters *l, size_t at)
+{
+    l->count--;
+    for (size_t i = at; i < l->count; i++) {
+        l->pending[i] = l->pending[i + 1];
+    }
+}
+
 /* Waiting never locks: a role whose tries are all under way is busy. */
 static enum err check_room(const struct counters *l,
                            const Ringkeep__LoginReserve *reserve,
@@ -160,8 +166,7 @@ enum err apply_logins_resolve(struct apply *a, const struct Ringkeep__Command *c
         return ERR_TIMEOUT;
     }
     if (pending) {
-        l.count--;
-        memmove(&l.pending[at], &l.pending[at + 1], (l.count - at) * sizeof(l.pending[0]));
+        remove_at(&l, at);
     }
     if (resolve->ok) {
         l.failed = 0;

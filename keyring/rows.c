@@ -53,7 +53,7 @@ enum err rows_unpack(enum store_table table, struct bytes value, void *out)
         rows_drop(message);
         return ERR_VERSION;
     }
-    memcpy(out, &message, sizeof(message));
+    memcpy(out, &message, sizeof(void *));
     return ERR_OK;
 }
 

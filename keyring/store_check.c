@@ -5,7 +5,6 @@
 #include "keyring/store_internal.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,24 +27,14 @@ struct walk {
 
 typedef enum err (*row_cb)(struct walk *w, struct bytes key, struct bytes value);
 
-__attribute__((format(printf, 2, 3))) static enum err trouble(struct walk *w,
-                                                              const char *format,
-                                                              ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(w->text, w->text_size, format, args);
-    va_end(args);
-    return ERR_CORRUPT;
-}
-
 static enum err trouble_at(struct walk *w,
                            enum store_table table,
                            struct bytes key,
                            const char *what)
 {
     char hex[2 * STORE_KEY_MAX + 1];
-    return trouble(w, "%s %s: %s", store_table_name(table), hex_from(key, hex), what);
+    snprintf(w->text, w->text_size, "%s %s: %s", store_table_name(table), hex_from(key, hex), what);
+    return ERR_CORRUPT;
 }
 
 /* ERR_NOTFOUND becomes a sentence; other errors stay what they are. */
@@ -153,6 +142,9 @@ static enum err check_keyring(struct walk *w, struct bytes key, struct bytes val
 static enum err check_label(struct walk *w, struct bytes key, struct bytes value)
 {
     ROW_SCOPED Ringkeep__KeyringRow *row = NULL;
+    if (value.size != ID_SIZE) {
+        return trouble_at(w, STORE_LABELS, key, "the value has the wrong size");
+    }
     TRY(need(w, rows_get(w->v, STORE_KEYRINGS, value, &row), STORE_LABELS, key,
              "there is no such keyring"));
     if (!bytes_equal(bytes_of_text(row->label), key)) {
@@ -260,6 +252,9 @@ static enum err check_client(struct walk *w, struct bytes key, struct bytes valu
 static enum err check_name(struct walk *w, struct bytes key, struct bytes value)
 {
     ROW_SCOPED Ringkeep__ClientRow *row = NULL;
+    if (value.size != 32) {
+        return trouble_at(w, STORE_NAMES, key, "the value has the wrong size");
+    }
     TRY(need(w, rows_get(w->v, STORE_CLIENTS, value, &row), STORE_NAMES, key,
              "there is no such client"));
     if (row->revoked || !bytes_equal(bytes_of_text(row->name), key)) {
@@ -333,11 +328,8 @@ static enum err check_table(struct walk *w, enum store_table table)
     struct bytes key, value;
     enum err e = ERR_OK;
     TRY(store_cursor_open(w->v, table, bytes_of(NULL, 0), bytes_of(NULL, 0), &cursor));
-    while (e == ERR_OK) {
-        e = store_cursor_next(cursor, &key, &value);
-        if (e == ERR_OK) {
-            TRY(check_row(w, table, key, value));
-        }
+    while ((e = store_cursor_next(cursor, &key, &value)) == ERR_OK) {
+        TRY(check_row(w, table, key, value));
     }
     return e == ERR_NOTFOUND ? ERR_OK : e;
 }
@@ -351,8 +343,8 @@ static enum err check_counts(struct walk *w)
     };
     for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         if (store_count(w->v, pairs[i][0]) != store_count(w->v, pairs[i][1])) {
-            return trouble(w, "%s and %s differ in number", store_table_name(pairs[i][0]),
-                           store_table_name(pairs[i][1]));
+            return trouble_at(w, pairs[i][0], bytes_of(NULL, 0),
+                              "the table and its mirror differ in number");
         }
     }
     return ERR_OK;
@@ -366,8 +358,8 @@ static enum err walk_all(struct walk *w)
     TRY(finish_count(w));
     TRY(check_counts(w));
     if (memcmp(w->digest, w->v->digest, DIGEST_SIZE) != 0) {
-        return trouble(w, "the digest of the rows is not the one kept at index %llu",
-                       (unsigned long long)w->v->index);
+        return trouble_at(w, STORE_META, bytes_of(NULL, 0),
+                          "the digest of the rows is not the kept one");
     }
     return ERR_OK;
 }
@@ -381,7 +373,7 @@ enum err store_check(struct store *s, char *text, size_t text_size)
     struct walk w = { .v = v, .text = text, .text_size = text_size };
     const enum err e = walk_all(&w);
     if (e != ERR_OK && text[0] == '\0') {
-        trouble(&w, "a row cannot be read: %s", err_text(e));
+        snprintf(text, text_size, "a row cannot be read: %s", err_text(e));
     }
     return e;
 }
