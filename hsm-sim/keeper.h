@@ -43,6 +43,8 @@ void keeper_close(struct keeper *k); /* wipes; no scrypt job may be under way */
 /* Its state could not be written: every verb is refused from now on. The process
  * shall end and be started again. */
 bool keeper_broken(const struct keeper *k);
+/* To be called every few seconds: wipes clone runs whose time is over. */
+void keeper_tick(struct keeper *k);
 /* `internal`: the frame came from a worker for itself (INTERNAL verbs allowed).
  * cb is called exactly once, perhaps before this returns; its reply is borrowed
  * for the call. */

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests only: a keeper whose scrypt is cheap. Together with
+ * record_allow_test_scrypt(true). No program includes this. */
+#ifndef RINGKEEP_HSM_SIM_KEEPER_TEST_H
+#define RINGKEEP_HSM_SIM_KEEPER_TEST_H
+
+#include "hsm-sim/keeper.h"
+
+/* log_n 1..14 for every row and domain key that this keeper makes from now on. */
+void keeper_test_log_n(struct keeper *k, unsigned log_n);
+
+#endif
