@@ -223,7 +223,7 @@ enum err replica_open(const struct replica_options *options, struct replica **ou
         free(r);
         return ERR_TOO_LARGE;
     }
-    (void)strcpy(r->address, options->address);
+    (void)snprintf(r->address, sizeof(r->address), "%s", options->address);
     r->options.address = r->address;
     transport_init(&r->transport, options->loop, options->transport);
     barriers_init(&r->barriers);
@@ -432,7 +432,7 @@ enum err replica_add(
     if (r->change.busy) {
         return ERR_BUSY;
     }
-    (void)strcpy(r->change.address, address);
+    (void)snprintf(r->change.address, sizeof(r->change.address), "%s", address);
     return begin_change(r, CHANGE_ADD, raft_id, RAFT_STANDBY, cb, arg);
 }
 
