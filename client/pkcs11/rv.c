@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From enum err to CKR_: the one table. */
+#include "client/pkcs11/p11.h"
+
+static const struct {
+    enum err error;
+    CK_RV rv;
+} table[] = {
+    { ERR_OK, CKR_OK },
+    { ERR_NOMEM, CKR_HOST_MEMORY },
+    { ERR_NOTFOUND, CKR_OBJECT_HANDLE_INVALID },
+    { ERR_FULL, CKR_DEVICE_MEMORY },
+    { ERR_TOO_LARGE, CKR_DATA_LEN_RANGE },
+    { ERR_SEALED, CKR_DEVICE_ERROR },
+    { ERR_LOGIN_REQUIRED, CKR_USER_NOT_LOGGED_IN },
+    { ERR_TICKET_EXPIRED, CKR_USER_NOT_LOGGED_IN },
+    { ERR_PIN_INCORRECT, CKR_PIN_INCORRECT },
+    { ERR_PIN_LOCKED, CKR_PIN_LOCKED },
+    { ERR_PIN_MUST_CHANGE, CKR_PIN_EXPIRED },
+    { ERR_PIN_LENGTH, CKR_PIN_LEN_RANGE },
+    { ERR_KEY_USAGE, CKR_KEY_FUNCTION_NOT_PERMITTED },
+    { ERR_KEY_DATE, CKR_KEY_FUNCTION_NOT_PERMITTED },
+    { ERR_KEY_TYPE, CKR_KEY_TYPE_INCONSISTENT },
+    { ERR_MECHANISM, CKR_MECHANISM_INVALID },
+    { ERR_MECHANISM_PARAM, CKR_MECHANISM_PARAM_INVALID },
+    { ERR_DATA_LENGTH, CKR_DATA_LEN_RANGE },
+    { ERR_DATA_INVALID, CKR_DATA_INVALID },
+    { ERR_SIGNATURE_INVALID, CKR_SIGNATURE_INVALID },
+    { ERR_SIGNATURE_LENGTH, CKR_SIGNATURE_LEN_RANGE },
+    { ERR_TEMPLATE, CKR_TEMPLATE_INCONSISTENT },
+    { ERR_ATTRIBUTE, CKR_ATTRIBUTE_VALUE_INVALID },
+    { ERR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_READ_ONLY },
+    { ERR_KEY_SIZE, CKR_KEY_SIZE_RANGE },
+    { ERR_CURVE, CKR_DOMAIN_PARAMS_INVALID },
+    { ERR_SENSITIVE, CKR_ATTRIBUTE_SENSITIVE },
+    { ERR_BUSY, CKR_FUNCTION_FAILED },
+};
+
+CK_RV rv_from_err(int error)
+{
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        if ((int)table[i].error == error) {
+            return table[i].rv;
+        }
+    }
+    return CKR_DEVICE_ERROR;
+}
