@@ -72,7 +72,8 @@ static void write_head(uint8_t *at, unsigned type, uint64_t request, size_t payl
     put_u64(at + 8, request);
 }
 
-enum err frame_append(struct buf *out, unsigned type, uint64_t request, struct bytes payload, size_t limit)
+enum err frame_append(
+    struct buf *out, unsigned type, uint64_t request, struct bytes payload, size_t limit)
 {
     if (payload.size + FRAME_HEAD > limit) {
         return ERR_TOO_LARGE;
@@ -89,7 +90,8 @@ enum err frame_append(struct buf *out, unsigned type, uint64_t request, struct b
 
 /* -- packing ---------------------------------------------------------------- */
 
-enum err message_append(struct buf *out, unsigned type, uint64_t request, const void *message, size_t limit)
+enum err message_append(
+    struct buf *out, unsigned type, uint64_t request, const void *message, size_t limit)
 {
     const size_t size = protobuf_c_message_get_packed_size(message);
     if (size + FRAME_HEAD > limit) {
@@ -194,7 +196,10 @@ static bool sub_unknown(const ProtobufCMessage *message)
     return false;
 }
 
-enum err message_unpack(const void *descriptor, struct bytes payload, struct message_arena **arena, void **out)
+enum err message_unpack(const void *descriptor,
+                        struct bytes payload,
+                        struct message_arena **arena,
+                        void **out)
 {
     struct message_arena *a = calloc(1, sizeof(*a));
     if (a == NULL) {
@@ -206,7 +211,8 @@ enum err message_unpack(const void *descriptor, struct bytes payload, struct mes
         return e;
     }
     ProtobufCAllocator allocator = { arena_alloc, arena_free, a };
-    ProtobufCMessage *message = protobuf_c_message_unpack(descriptor, &allocator, payload.size, payload.data);
+    ProtobufCMessage *message =
+        protobuf_c_message_unpack(descriptor, &allocator, payload.size, payload.data);
     if (message == NULL || sub_unknown(message)) {
         message_drop(&a);
         return ERR_MALFORMED;

@@ -29,23 +29,26 @@ struct frame {
  * flags are set: close the connection. */
 enum err frame_parse(struct bytes input, size_t limit, struct frame *out, size_t *used) MUST_USE;
 /* Appends a frame with this payload. */
-enum err frame_append(struct buf *out, unsigned type, uint64_t request, struct bytes payload, size_t limit)
-    MUST_USE;
+enum err frame_append(
+    struct buf *out, unsigned type, uint64_t request, struct bytes payload, size_t limit) MUST_USE;
 const char *frame_name(unsigned type); /* for logs; "unknown" */
 
 /* protobuf-c in one place. pack: appends a framed message. unpack: into an arena
  * that is wiped and freed by message_drop, so that client bytes never stay on the
  * heap. `descriptor` is e.g. &ringkeep__hello__descriptor. Declared with void *
  * so that no header includes *.pb-c.h. */
-enum err message_append(struct buf *out, unsigned type, uint64_t request, const void *message, size_t limit)
-    MUST_USE;
+enum err message_append(
+    struct buf *out, unsigned type, uint64_t request, const void *message, size_t limit) MUST_USE;
 enum err message_pack(struct buf *out, const void *message, size_t limit) MUST_USE;
 
 struct message_arena;
 /* ERR_MALFORMED also for unknown fields. *out is the unpacked message. */
-enum err message_unpack(const void *descriptor, struct bytes payload, struct message_arena **arena, void **out)
-    MUST_USE;
+enum err message_unpack(const void *descriptor,
+                        struct bytes payload,
+                        struct message_arena **arena,
+                        void **out) MUST_USE;
 void message_drop(struct message_arena **arena); /* wipes; NULL is fine */
-#define MESSAGE_SCOPED __attribute__((cleanup(message_drop))) struct message_arena /* *name = NULL */
+#define MESSAGE_SCOPED                                                                             \
+    __attribute__((cleanup(message_drop))) struct message_arena /* *name = NULL */
 
 #endif

@@ -7,7 +7,8 @@
 #define GCM_IV_MAX 256u
 
 static const struct mechanism_row rows[] = {
-#define MECHANISM(name, least, largest, flags) { name, #name, least, largest, (uint32_t)((flags) | CKF_HW) },
+#define MECHANISM(name, least, largest, flags)                                                     \
+    { name, #name, least, largest, (uint32_t)((flags) | CKF_HW) },
 #include "proto/mechanism.def"
 #undef MECHANISM
 };
