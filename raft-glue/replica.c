@@ -249,6 +249,9 @@ enum err replica_open(const struct replica_options *options, struct replica **ou
 enum err replica_bootstrap(struct replica *r)
 {
     struct raft_configuration c;
+    if (r->started) {
+        return ERR_EXISTS;
+    }
     raft_configuration_init(&c);
     if (raft_configuration_add(&c, r->options.raft_id, r->address, RAFT_VOTER) != 0) {
         return ERR_NOMEM;

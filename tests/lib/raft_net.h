@@ -43,6 +43,7 @@ struct raft_net {
     char dir[64];
     unsigned count;
     bool threads;
+    enum err bootstrap; /* what the next bootstrap must answer */
     struct raft_net_node nodes[RAFT_NET_NODES];
     bool cut[RAFT_NET_NODES][RAFT_NET_NODES];
     struct raft_net_stream {
