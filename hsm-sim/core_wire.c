@@ -79,10 +79,16 @@ size_t core_reply_size(const struct core_reply *r)
     return CORE_REPLY_HEAD + sum_sizes(r->section);
 }
 
-static void put_sections(const struct bytes *section, uint8_t *sizes, uint8_t *at)
+static void put_sizes(const struct bytes *section, uint8_t *sizes)
 {
     for (unsigned i = 0; i < CORE_SECTIONS; i++) {
         put_u32(sizes + 4u * i, (uint32_t)section[i].size);
+    }
+}
+
+static void put_sections(const struct bytes *section, uint8_t *at)
+{
+    for (unsigned i = 0; i < CORE_SECTIONS; i++) {
         if (section[i].size > 0) {
             memcpy(at, section[i].data, section[i].size);
             at += section[i].size;
@@ -101,10 +107,11 @@ void core_request_encode(const struct core_request *r, uint8_t *out)
     put_u64(out + 16, r->mechanism);
     put_u64(out + 24, r->number);
     memcpy(out + 32, r->request_id, sizeof r->request_id);
-    put_sections(r->section, out + REQUEST_SIZES, out + CORE_REQUEST_HEAD);
+    put_sizes(r->section, out + REQUEST_SIZES);
+    put_sections(r->section, out + CORE_REQUEST_HEAD);
 }
 
-void core_reply_encode(const struct core_reply *r, uint8_t *out)
+void core_reply_encode_head(const struct core_reply *r, uint8_t out[CORE_REPLY_HEAD])
 {
     size_t total = core_reply_size(r);
     assert(total <= UINT32_MAX);
@@ -112,7 +119,13 @@ void core_reply_encode(const struct core_reply *r, uint8_t *out)
     put_u32(out, (uint32_t)r->error);
     put_u32(out + 4, (uint32_t)total);
     put_u64(out + 8, r->number);
-    put_sections(r->section, out + REPLY_SIZES, out + CORE_REPLY_HEAD);
+    put_sizes(r->section, out + REPLY_SIZES);
+}
+
+void core_reply_encode(const struct core_reply *r, uint8_t *out)
+{
+    core_reply_encode_head(r, out);
+    put_sections(r->section, out + CORE_REPLY_HEAD);
 }
 
 /* Lays the sections over what follows the head; false when they do not fill it. */

@@ -58,6 +58,8 @@ size_t core_reply_size(const struct core_reply *r);
 /* out has room for that size. */
 void core_request_encode(const struct core_request *r, uint8_t *out);
 void core_reply_encode(const struct core_reply *r, uint8_t *out);
+/* The head alone, where the sections lie behind it already. */
+void core_reply_encode_head(const struct core_reply *r, uint8_t out[CORE_REPLY_HEAD]);
 /* Checks head, zero fields, sizes against the verb's row: ERR_PROTOCOL when the
  * frame itself is broken (the daemon's fault, ends the worker), ERR_TOO_LARGE
  * when a section passes its row's bound (an error reply). Sections point into b. */
