@@ -13,6 +13,9 @@ enum err core_local_open(const char *state_dir, struct core_local **out) MUST_US
 const struct core *core_local_core(struct core_local *c);
 /* Runs everything queued; returns how many calls ended. */
 unsigned core_local_run(struct core_local *c);
+/* Pending calls end with ERR_CANCELLED. */
 void core_local_close(struct core_local *c);
+/* Its keeper takes cheap scrypt (keeper_test.h); here for tests that want more. */
+struct keeper *core_local_keeper(struct core_local *c);
 
 #endif
