@@ -64,8 +64,6 @@ NOT_OFFERED(GetFunctionStatus, CK_SESSION_HANDLE)
 NOT_OFFERED(CancelFunction, CK_SESSION_HANDLE)
 NOT_OFFERED(WaitForSlotEvent, CK_FLAGS, CK_SLOT_ID_PTR, CK_VOID_PTR)
 
-__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list);
-
 static CK_FUNCTION_LIST functions = {
     .version = { 2, 40 },
     .C_Initialize = p11_Initialize,
@@ -138,7 +136,7 @@ static CK_FUNCTION_LIST functions = {
     .C_WaitForSlotEvent = none_WaitForSlotEvent,
 };
 
-CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
 {
     if (list == NULL) {
         return CKR_ARGUMENTS_BAD;
