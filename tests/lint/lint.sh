@@ -23,7 +23,7 @@ cpp_check() {
     cppcheck --quiet --enable=warning,performance,portability --std=c11 --inline-suppr --error-exitcode=1 -j "$(nproc)" \
         --suppress=missingIncludeSystem --suppress=unknownMacro -D_GNU_SOURCE -I. "${sources[@]}"
 }
-scripts() { git ls-files '*.sh' .ci/run | xargs shellcheck -x -e SC1091; }
+scripts() { git ls-files '*.sh' .ci/run | xargs shellcheck -x -S warning -e SC1091; }
 check includes tests/lint/includes.py
 check words tests/lint/words.sh
 check functions tests/lint/functions.py
