@@ -376,6 +376,8 @@ bool ring_worker_changed(struct ring *r)
     }
     r->worker_epoch = now;
     free_all_slots(r);
+    /* The new worker has nothing of ours yet: whatever it will give wakes us. */
+    atomic_store(&r->shared->daemon_sleeps, 1);
     return true;
 }
 
