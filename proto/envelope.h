@@ -20,8 +20,8 @@
 struct envelope_context {
     uint8_t cluster_id[ID_SIZE]; /* zero before there is a cluster */
     uint8_t challenge[ID_SIZE];
-    uint8_t kr_id[ID_SIZE]; /* core_id (HSM SO, Auditor), cluster_id (PO, CO) */
-    uint8_t role;           /* PIN envelope: the row compared or written */
+    uint8_t kr_id[ID_SIZE];  /* core_id (HSM SO, Auditor), cluster_id (PO, CO) */
+    uint8_t role;            /* PIN envelope: the row compared or written */
     uint8_t client_spki[32]; /* zero at the local door */
 };
 #define ENVELOPE_PIN_CONTEXT 81u
@@ -68,8 +68,8 @@ enum err envelope_pin_open(struct bytes envelope,
                            struct envelope_pin *out) MUST_USE;
 /* Verb 3 stands by right of the request's handle, whose ticket has this ts (the
  * ticket's client_spki is in the context). ERR_REFUSED; other verbs pass. */
-enum err envelope_pin_check_set(const struct envelope_pin *p, const uint8_t ticket_ts[ENVELOPE_TS])
-    MUST_USE;
+enum err envelope_pin_check_set(const struct envelope_pin *p,
+                                const uint8_t ticket_ts[ENVELOPE_TS]) MUST_USE;
 
 /* ---- Import envelope, sealed to LK: e_pub 32 || u32 length, material || tag ---- */
 #define ENVELOPE_IMPORT_OVERHEAD (32u + 4u + CRYPT_TAG)
@@ -149,7 +149,7 @@ struct envelope_identity {
 };
 struct envelope_identities {
     uint64_t roster_version;
-    uint8_t count; /* 1..LIMIT_ROSTER_ROWS */
+    uint8_t count;                                   /* 1..LIMIT_ROSTER_ROWS */
     struct envelope_identity row[LIMIT_ROSTER_ROWS]; /* ascending by member_id */
 };
 /* Returns the size written. */
@@ -186,10 +186,11 @@ enum err envelope_accept(const struct envelope_pinned *pinned,
                          bool login,
                          uint64_t now,
                          struct envelope_chosen *out) MUST_USE;
-/* The same with the rule of section 8, which is what clients call: where the
- * pinned list names three members or more, a new login key needs a second L of
- * the same {LKpub, lk_version} by another pinned signer. second: size 0 for none
- * at hand; ERR_WRONG_STATE then says "ask another member for its L". */
+/* The same with the rules of section 8, which is what clients call: a new login
+ * key's lk_version is not above its time + 300 s, and where the pinned list names
+ * three members or more it needs a second L of the same {LKpub, lk_version} by
+ * another pinned signer. second: size 0 for none at hand; ERR_WRONG_STATE then
+ * says "ask another member for its L". */
 enum err envelope_accept_two(const struct envelope_pinned *pinned,
                              const uint8_t cluster_id[ID_SIZE],
                              struct bytes first,
@@ -236,7 +237,8 @@ struct envelope_token {
 };
 void envelope_token_wipe(struct envelope_token *t);
 /* ERR_TOKEN for a count or address that may not be. */
-enum err envelope_token_encode(const struct envelope_token *t, char out[ENVELOPE_TOKEN_TEXT]) MUST_USE;
+enum err envelope_token_encode(const struct envelope_token *t,
+                               char out[ENVELOPE_TOKEN_TEXT]) MUST_USE;
 /* Exactly what encode writes, nothing around it. ERR_TOKEN. */
 enum err envelope_token_decode(const char *text, struct envelope_token *out) MUST_USE;
 

@@ -35,7 +35,9 @@ static bool same_pub(const uint8_t a[32], const uint8_t b[32])
 
 /* ---- L ---- */
 
-static void signed_text(const uint8_t *body, const uint8_t cluster_id[ID_SIZE], uint8_t out[L_SIGNED])
+static void signed_text(const uint8_t *body,
+                        const uint8_t cluster_id[ID_SIZE],
+                        uint8_t out[L_SIGNED])
 {
     memcpy(out, L_LABEL, L_LABEL_SIZE);
     memcpy(out + L_LABEL_SIZE, cluster_id, ID_SIZE);
@@ -135,7 +137,8 @@ const struct envelope_identity *envelope_identities_find(const struct envelope_i
     return NULL;
 }
 
-static bool same_identities(const struct envelope_identities *a, const struct envelope_identities *b)
+static bool same_identities(const struct envelope_identities *a,
+                            const struct envelope_identities *b)
 {
     bool same = a->roster_version == b->roster_version && a->count == b->count;
     for (unsigned n = 0; same && n < a->count; n++) {
@@ -148,7 +151,8 @@ static bool same_identities(const struct envelope_identities *a, const struct en
 /* ---- The client's rules ---- */
 
 /* I: never a lower roster version; the pinned version only unchanged. */
-static enum err check_identities(const struct envelope_identities *pinned, const struct envelope_identities *i)
+static enum err check_identities(const struct envelope_identities *pinned,
+                                 const struct envelope_identities *i)
 {
     if (i->roster_version < pinned->roster_version) {
         return ERR_REFUSED;
@@ -164,12 +168,13 @@ static bool is_pinned_key(const struct envelope_pinned *pinned, const struct env
     return l->lk_version == pinned->lk_version && same_pub(l->lk_pub, pinned->lk_pub);
 }
 
-/* now - 48 h <= time <= now + 300 s, and lk_version not above time + 300 s */
+/* now - 48 h <= time <= now + 300 s */
 static bool times_fit(const struct envelope_login_key *l, uint64_t now)
 {
     const bool ahead = l->time > now && l->time - now > ENVELOPE_LOGIN_KEY_AHEAD_S;
     const bool old = l->time < now && now - l->time > ENVELOPE_LOGIN_KEY_AGE_S;
-    const bool beyond = l->lk_version > l->time && l->lk_version - l->time > ENVELOPE_LOGIN_KEY_AHEAD_S;
+    const bool beyond =
+        l->lk_version > l->time && l->lk_version - l->time > ENVELOPE_LOGIN_KEY_AHEAD_S;
     return !ahead && !old && !beyond;
 }
 
@@ -180,7 +185,8 @@ static enum err check_new_key(const struct envelope_pinned *pinned,
                               uint64_t now,
                               const struct envelope_identity **signer)
 {
-    const struct envelope_identity *known = envelope_identities_find(&pinned->identities, l->member_id);
+    const struct envelope_identity *known =
+        envelope_identities_find(&pinned->identities, l->member_id);
     const struct envelope_identity *named = envelope_identities_find(i, l->member_id);
     if (l->lk_version <= pinned->lk_version || !times_fit(l, now)) {
         return ERR_REFUSED;
@@ -218,6 +224,26 @@ enum err envelope_accept(const struct envelope_pinned *pinned,
     return ERR_OK;
 }
 
+/* A second statement of the same key, by another pinned signer. */
+static enum err check_second(const struct envelope_pinned *pinned,
+                             const uint8_t cluster_id[ID_SIZE],
+                             const struct envelope_login_key *first,
+                             struct bytes second,
+                             struct bytes i,
+                             uint64_t now)
+{
+    struct envelope_chosen chosen;
+    struct envelope_login_key l;
+    if (second.size == 0) {
+        return ERR_WRONG_STATE;
+    }
+    TRY(envelope_accept(pinned, cluster_id, second, i, true, now, &chosen));
+    TRY(envelope_login_key_parse(second, &l));
+    const bool same = l.lk_version == first->lk_version && same_pub(l.lk_pub, first->lk_pub);
+    const bool other_signer = memcmp(l.member_id, first->member_id, ID_SIZE) != 0;
+    return same && other_signer && version_fits(&l) ? ERR_OK : ERR_REFUSED;
+}
+
 enum err envelope_accept_two(const struct envelope_pinned *pinned,
                              const uint8_t cluster_id[ID_SIZE],
                              struct bytes first,
@@ -227,19 +253,16 @@ enum err envelope_accept_two(const struct envelope_pinned *pinned,
                              uint64_t now,
                              struct envelope_chosen *out)
 {
-    struct envelope_chosen chosen, again;
-    struct envelope_login_key a, b;
+    struct envelope_chosen chosen;
+    struct envelope_login_key l;
     TRY(envelope_accept(pinned, cluster_id, first, i, login, now, &chosen));
-    TRY(envelope_login_key_parse(first, &a));
-    if (!is_pinned_key(pinned, &a) && pinned->identities.count >= TWO_SIGNERS_FROM) {
-        if (second.size == 0) {
-            return ERR_WRONG_STATE;
-        }
-        TRY(envelope_accept(pinned, cluster_id, second, i, login, now, &again));
-        TRY(envelope_login_key_parse(second, &b));
-        if (again.lk_version != chosen.lk_version || !same_pub(again.lk_pub, chosen.lk_pub) ||
-            memcmp(a.member_id, b.member_id, ID_SIZE) == 0) {
+    TRY(envelope_login_key_parse(first, &l));
+    if (!is_pinned_key(pinned, &l)) {
+        if (!version_fits(&l)) {
             return ERR_REFUSED;
+        }
+        if (pinned->identities.count >= TWO_SIGNERS_FROM) {
+            TRY(check_second(pinned, cluster_id, &l, second, i, now));
         }
     }
     *out = chosen;
@@ -255,12 +278,8 @@ static enum err reply_key(const uint8_t ts[ENVELOPE_TS],
 {
     memcpy(aad, "login", 5);
     memcpy(aad + 5, request_id, ID_SIZE);
-    return crypt_hk(bytes_of(ts, ENVELOPE_TS),
-                    bytes_of(NULL, 0),
-                    "reveal",
-                    bytes_of(request_id, ID_SIZE),
-                    k,
-                    CRYPT_KEY);
+    return crypt_hk(bytes_of(ts, ENVELOPE_TS), bytes_of(NULL, 0), "reveal",
+                    bytes_of(request_id, ID_SIZE), k, CRYPT_KEY);
 }
 
 enum err envelope_login_reply_seal_with(const uint8_t ts[ENVELOPE_TS],
@@ -281,12 +300,8 @@ enum err envelope_login_reply_seal_with(const uint8_t ts[ENVELOPE_TS],
     digest_sha256(&i, 1, plain + ENVELOPE_LOGIN_KEY + 8);
     TRY(reply_key(ts, request_id, k, aad));
     memcpy(out, nonce, CRYPT_NONCE);
-    return xaes_seal_once(k,
-                          nonce,
-                          bytes_of(aad, sizeof(aad)),
-                          bytes_of(plain, sizeof(plain)),
-                          sealed,
-                          sealed + REPLY_PLAIN);
+    return xaes_seal_once(k, nonce, bytes_of(aad, sizeof(aad)), bytes_of(plain, sizeof(plain)),
+                          sealed, sealed + REPLY_PLAIN);
 }
 
 enum err envelope_login_reply_seal(const uint8_t ts[ENVELOPE_TS],
@@ -318,12 +333,8 @@ enum err envelope_login_reply_open(struct bytes reply,
     TRY(envelope_identities_decode(i, &pin.identities));
     TRY(reply_key(ts, request_id, k, aad));
     const uint8_t *sealed = reply.data + CRYPT_NONCE;
-    TRY(xaes_unseal_once(k,
-                         reply.data,
-                         bytes_of(aad, sizeof(aad)),
-                         bytes_of(sealed, REPLY_PLAIN),
-                         sealed + REPLY_PLAIN,
-                         plain));
+    TRY(xaes_unseal_once(k, reply.data, bytes_of(aad, sizeof(aad)), bytes_of(sealed, REPLY_PLAIN),
+                         sealed + REPLY_PLAIN, plain));
     memcpy(pin.lk_pub, plain, 32);
     pin.lk_version = get_u64(plain + 32);
     digest_sha256(&i, 1, hash);
