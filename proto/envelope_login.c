@@ -173,9 +173,13 @@ static bool times_fit(const struct envelope_login_key *l, uint64_t now)
 {
     const bool ahead = l->time > now && l->time - now > ENVELOPE_LOGIN_KEY_AHEAD_S;
     const bool old = l->time < now && now - l->time > ENVELOPE_LOGIN_KEY_AGE_S;
-    const bool beyond =
-        l->lk_version > l->time && l->lk_version - l->time > ENVELOPE_LOGIN_KEY_AHEAD_S;
-    return !ahead && !old && !beyond;
+    return !ahead && !old;
+}
+
+/* Section 8: a version may not be above the time of its own statement + 300 s. */
+static bool version_fits(const struct envelope_login_key *l)
+{
+    return l->lk_version <= l->time || l->lk_version - l->time <= ENVELOPE_LOGIN_KEY_AHEAD_S;
 }
 
 /* A new login key: its signer is pinned, and I names it with the same ID. */
