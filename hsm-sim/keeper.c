@@ -421,6 +421,11 @@ void keeper_test_log_n(struct keeper *k, unsigned log_n)
     k->test_log_n = log_n;
 }
 
+void keeper_test_opener(struct keeper *k, enum smk_use use, struct smk_opener *out)
+{
+    *out = k->opener[use];
+}
+
 /* Three counted failures of the HSM SO, the last of which may have been cut off
  * by a crash: the end all the same. */
 static enum err settle_so(struct keeper *k)
