@@ -150,15 +150,6 @@ static void drop_catalogue(struct ringkeep_client *c, struct client_catalogue **
     *k = NULL;
 }
 
-static uint64_t present_serial(struct ringkeep_client *c, const uint8_t keyring_id[ID_SIZE])
-{
-    client_lock(c);
-    const struct client_keyring *k = client_keyring_find(c, keyring_id, false);
-    const uint64_t serial = k == NULL ? 0 : k->login.serial;
-    client_unlock(c);
-    return serial;
-}
-
 static enum err attempt_find(struct client_call *call, void *arg)
 {
     struct finding *f = arg;
@@ -175,7 +166,7 @@ static enum err attempt_find(struct client_call *call, void *arg)
     r.session = &m.session;
     r.has_min_index = &m.has_min_index;
     r.min_index = &m.min_index;
-    aim_first(f, present_serial(call->client, f->keyring_id), &m);
+    aim_first(f, client_session_serial(call->client, f->keyring_id), &m);
     const enum err e = read_pages(call, &r, &m, f);
     message_drop(&r.arena);
     return e;

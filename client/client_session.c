@@ -31,6 +31,15 @@ static enum err copy_ticket(struct ringkeep_client *c,
     return e;
 }
 
+uint64_t client_session_serial(struct ringkeep_client *c, const uint8_t keyring_id[ID_SIZE])
+{
+    client_lock(c);
+    const struct client_keyring *k = client_keyring_find(c, keyring_id, false);
+    const uint64_t serial = k == NULL ? 0 : k->login.serial;
+    client_unlock(c);
+    return serial;
+}
+
 void client_session_void(struct ringkeep_client *c, const uint8_t keyring_id[ID_SIZE], uint64_t serial)
 {
     client_lock(c);
@@ -144,13 +153,14 @@ static enum err need_session(struct client_call *call,
     BUF_SCOPED ticket = { 0 };
     struct client_session s = { 0 };
     memcpy(s.keyring_id, keyring_id, ID_SIZE);
-    TRY(copy_ticket(call->client, keyring_id, &ticket, &s.serial));
+    s.serial = client_session_serial(call->client, keyring_id);
     const struct client_session *have = client_conn_session(call->conn, keyring_id);
     *fresh = have == NULL || have->serial != s.serial;
     if (have != NULL && !*fresh) {
         *out = *have;
         return ERR_OK;
     }
+    TRY(copy_ticket(call->client, keyring_id, &ticket, &s.serial));
     if (have != NULL) {
         const struct client_session old = *have;
         close_session(call, &old);

@@ -34,6 +34,8 @@ enum err client_session_run(struct ringkeep_client *c,
                             bool write) MUST_USE;
 /* The same inside an attempt. */
 enum err client_session_exchange(struct client_call *call, struct client_request *r) MUST_USE;
+/* Of the present login, 0 for none. */
+uint64_t client_session_serial(struct ringkeep_client *c, const uint8_t keyring_id[ID_SIZE]);
 /* Forgets the ticket if it still is that of this serial. */
 void client_session_void(struct ringkeep_client *c, const uint8_t keyring_id[ID_SIZE], uint64_t serial);
 
