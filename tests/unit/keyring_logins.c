@@ -143,6 +143,20 @@ Test(logins, an_expired_attempt_counts_and_clears_nothing, .timeout = 60)
     COUNTS(2, 0);
 }
 
+Test(logins, a_stamp_that_goes_back_revives_no_attempt, .timeout = 60)
+{
+    F;
+    open_with_limit(&f);
+    DO(login_reserve, 1, KRCO, 1, 1);
+    SAY(ERR_OK);
+    f.sample.stamp_s += LIMIT_RESERVATION_S + 1;
+    DO(beacon_put, 1);
+    SAY(ERR_OK);
+    f.sample.stamp_s -= LIMIT_RESERVATION_S; /* another leader, its clock behind */
+    DO(login_resolve, 1, KRCO, 1, true);
+    SAY(ERR_TIMEOUT);
+}
+
 Test(logins, the_next_reservation_counts_expired_ones, .timeout = 60)
 {
     F;
