@@ -99,7 +99,7 @@ enum err client_door_open(struct appliance *a, struct client_door **out)
                                             .connections = LIMIT_CLIENT_CONNECTIONS,
                                             .frame_limit = LIMIT_FRAME_CLIENT,
                                             .handlers = {
-                                                on_ready, on_frame, on_close, on_free, d } };
+                                                on_ready, on_frame, on_close, on_free, free, d } };
     const enum err e = server_open(&options, &d->server);
     if (e != ERR_OK) {
         free(d);
@@ -109,13 +109,12 @@ enum err client_door_open(struct appliance *a, struct client_door **out)
     return ERR_OK;
 }
 
-/* The door's own memory stays until the process ends: connections that are still
- * closing call back into it. */
+/* The door itself is freed when its last connection has closed. */
 void client_door_close(struct client_door *d)
 {
     if (d != NULL) {
-        server_close(d->server);
         d->listening = false;
+        server_close(d->server);
     }
 }
 

@@ -19,8 +19,12 @@
 static void free_server(struct server *s)
 {
     if (s->closing && s->handles == 0 && s->count == 0) {
+        const struct server_handlers handlers = s->o.handlers;
         tls_context_close(s->tls);
         free(s);
+        if (handlers.on_end != NULL) {
+            handlers.on_end(handlers.arg);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ struct server_handlers {
     void (*on_frame)(void *arg, struct server_conn *c, const struct frame *frame);
     void (*on_close)(void *arg, struct server_conn *c); /* only after on_ready */
     void (*on_free)(void *arg, struct server_conn *c);  /* the last holder is gone */
+    void (*on_end)(void *arg);                          /* after server_close: nothing calls back */
     void *arg;
 };
 struct server_options {
