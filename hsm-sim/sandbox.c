@@ -35,6 +35,8 @@
 #define SANITIZED false
 #endif
 
+static bool locked;
+
 /* One allowed call: with no condition, or with one on an argument. */
 struct allowed {
     int call;
@@ -212,7 +214,13 @@ enum err sandbox_lock(size_t need, char *why, size_t why_size)
         (void)snprintf(why, why_size, "cannot lock memory: mlockall: %s", strerror(errno));
         return ERR_CONFIG;
     }
+    locked = true;
     return ERR_OK;
+}
+
+bool sandbox_locked(void)
+{
+    return locked;
 }
 
 /* What OpenSSL and libc would do at first use and that needs a file or a call
@@ -229,7 +237,7 @@ static enum err force_lazy_things(void)
     ERR_clear_error();
     (void)ERR_reason_error_string(ERR_PACK(ERR_LIB_EVP, 0, 1));
     if (RAND_poll() != 1 || RAND_bytes(scrap, sizeof scrap) != 1 ||
-        RAND_priv_bytes(scrap, sizeof scrap) != 1) {
+        RAND_priv_bytes(scrap, sizeof scrap) != 1 || crypt_random(scrap, sizeof scrap) != ERR_OK) {
         return ERR_CRYPTO;
     }
     bytes_wipe(scrap, sizeof scrap);

@@ -15,6 +15,7 @@ enum err sandbox_begin(int first_free_fd) MUST_USE;
 /* Locks all memory, now and later. need: what the process may come to hold.
  * ERR_CONFIG: it cannot be locked; `why` then says in one sentence what to do. */
 enum err sandbox_lock(size_t need, char *why, size_t why_size) MUST_USE;
+bool sandbox_locked(void);
 /* The filter, for all threads. Forces what OpenSSL and libc do lazily first. */
 enum err sandbox_seal(void) MUST_USE;
 
