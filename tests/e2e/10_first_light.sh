@@ -55,6 +55,9 @@ t "the imported key signs" imported_signs
 destroys() { tool --login --pin env:PIN --delete-object --type privkey --label imported && ! tool --login --pin env:PIN --list-objects --type privkey | grep -q imported; }
 t "it is destroyed, and gone" destroys
 
+# The function list itself: every key type and mechanism, lengths, fork.
+"$BUILD/tests/plain/p11_ops" "$module" "$(pin demo)" || e2e_failed=1
+
 # wrong input
 PIN=wrong-password-x
 wrong_pin() { tool --login --pin env:PIN --list-objects 2>&1 | grep -q CKR_PIN_INCORRECT; }
