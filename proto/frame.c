@@ -122,15 +122,17 @@ enum err message_pack(struct buf *out, const void *message, size_t limit)
 
 /* -- unpacking -------------------------------------------------------------- */
 
-/* Room for a message's structs beside a copy of its bytes. protobuf-c allocates
- * at most one struct or array a field, so a small multiple of the payload does. */
-#define ARENA_FACTOR 24u
+/* Room for a message's structs beside a copy of its bytes. Most messages are a few
+ * byte fields; one made of many tiny sub-messages needs a small multiple of its
+ * payload, and gets it at the second try. */
+static const size_t arena_factors[] = { 2, 24 };
 #define ARENA_SPARE 4096u
 #define ARENA_ALIGN 16u
 
 struct message_arena {
     struct secret memory;
     size_t used;
+    bool full; /* something did not fit */
 };
 
 static void *arena_alloc(void *data, size_t size)
@@ -138,6 +140,7 @@ static void *arena_alloc(void *data, size_t size)
     struct message_arena *a = data;
     const size_t start = (a->used + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
     if (size > a->memory.size || start > a->memory.size - size) {
+        a->full = true;
         return NULL;
     }
     a->used = start + size;
@@ -196,30 +199,45 @@ static bool sub_unknown(const ProtobufCMessage *message)
     return false;
 }
 
-enum err message_unpack(const void *descriptor,
-                        struct bytes payload,
-                        struct message_arena **arena,
-                        void **out)
+static enum err unpack_into(const void *descriptor,
+                            struct bytes payload,
+                            size_t room,
+                            struct message_arena **arena,
+                            void **out)
 {
     struct message_arena *a = calloc(1, sizeof(*a));
     if (a == NULL) {
         return ERR_NOMEM;
     }
-    enum err e = secret_alloc(&a->memory, payload.size * ARENA_FACTOR + ARENA_SPARE);
-    if (e != ERR_OK) {
-        message_drop(&a);
-        return e;
+    enum err e = secret_alloc(&a->memory, room);
+    if (e == ERR_OK) {
+        ProtobufCAllocator allocator = { arena_alloc, arena_free, a };
+        ProtobufCMessage *message =
+            protobuf_c_message_unpack(descriptor, &allocator, payload.size, payload.data);
+        if (message != NULL && !sub_unknown(message)) {
+            *arena = a;
+            *out = message;
+            return ERR_OK;
+        }
+        e = a->full ? ERR_NOMEM : ERR_MALFORMED;
     }
-    ProtobufCAllocator allocator = { arena_alloc, arena_free, a };
-    ProtobufCMessage *message =
-        protobuf_c_message_unpack(descriptor, &allocator, payload.size, payload.data);
-    if (message == NULL || sub_unknown(message)) {
-        message_drop(&a);
-        return ERR_MALFORMED;
+    message_drop(&a);
+    return e;
+}
+
+enum err message_unpack(const void *descriptor,
+                        struct bytes payload,
+                        struct message_arena **arena,
+                        void **out)
+{
+    enum err e = ERR_NOMEM;
+    for (size_t i = 0; e == ERR_NOMEM && i < sizeof(arena_factors) / sizeof(arena_factors[0]);
+         i++) {
+        e = unpack_into(descriptor, payload, payload.size * arena_factors[i] + ARENA_SPARE, arena,
+                        out);
     }
-    *arena = a;
-    *out = message;
-    return ERR_OK;
+    /* What does not fit the larger one is no message of ours. */
+    return e == ERR_NOMEM ? ERR_MALFORMED : e;
 }
 
 void message_drop(struct message_arena **arena)

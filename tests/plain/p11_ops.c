@@ -14,6 +14,7 @@
 static CK_FUNCTION_LIST_PTR p11;
 static CK_SESSION_HANDLE session;
 static char pin[256];
+static CK_BYTE wrong[] = "not the pin";
 static int failed;
 
 static void report(int good, const char *name, CK_RV rv)
@@ -314,8 +315,7 @@ static int start(const char *module, const char *path)
     want(CKR_OK,
          p11->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session),
          "session");
-    want(CKR_PIN_INCORRECT, p11->C_Login(session, CKU_USER, (CK_BYTE *)"not the pin", 11),
-         "a wrong PIN");
+    want(CKR_PIN_INCORRECT, p11->C_Login(session, CKU_USER, wrong, 11), "a wrong PIN");
     CK_BBOOL token = CK_TRUE;
     CK_ATTRIBUTE list[] = { { CKA_TOKEN, &token, 1 } };
     CK_OBJECT_HANDLE key = 0;
