@@ -71,8 +71,8 @@ static enum err derive_key(const uint8_t own_private[32],
 {
     KEY_SCOPED(shared);
     TRY(x25519_shared(own_private, other_pub, shared));
-    return crypt_hk(
-        bytes_of(shared, sizeof(shared)), bytes_of(salt, 64), b->label, b->context, k, CRYPT_KEY);
+    return crypt_hk(bytes_of(shared, sizeof(shared)), bytes_of(salt, 64), b->label, b->context, k,
+                    CRYPT_KEY);
 }
 
 static enum err sender_key(const uint8_t e_private[32],
@@ -207,12 +207,8 @@ enum err envelope_pin_seal_with(const uint8_t recipient_pub[32],
     }
     TRY(sender_key(e_private, recipient_pub, &b, made, k));
     encode_pin(pin, plain);
-    const enum err e = gcm_seal(k,
-                                zero_iv,
-                                binding_aad(&b, aad),
-                                bytes_of(plain, sizeof(plain)),
-                                made + 32,
-                                made + 32 + PIN_PLAIN);
+    const enum err e = gcm_seal(k, zero_iv, binding_aad(&b, aad), bytes_of(plain, sizeof(plain)),
+                                made + 32, made + 32 + PIN_PLAIN);
     bytes_wipe(plain, sizeof(plain));
     if (e == ERR_OK) {
         memcpy(out, made, sizeof(made));
@@ -245,12 +241,8 @@ enum err envelope_pin_open(struct bytes envelope,
     }
     memcpy(copy, envelope.data, sizeof(copy));
     TRY(recipient_key(recipient_private, copy, &b, k));
-    TRY(gcm_unseal(k,
-                   zero_iv,
-                   binding_aad(&b, aad),
-                   bytes_of(copy + 32, PIN_PLAIN),
-                   copy + 32 + PIN_PLAIN,
-                   plain));
+    TRY(gcm_unseal(k, zero_iv, binding_aad(&b, aad), bytes_of(copy + 32, PIN_PLAIN),
+                   copy + 32 + PIN_PLAIN, plain));
     const enum err e = decode_pin(plain, out);
     bytes_wipe(plain, sizeof(plain));
     return e;
@@ -292,8 +284,8 @@ enum err envelope_import_seal_with(const uint8_t recipient_pub[32],
         memcpy(plain.data + 4, material.data, material.size);
     }
     TRY(sender_key(e_private, recipient_pub, &b, out, k));
-    return gcm_seal(
-        k, zero_iv, binding_aad(&b, aad), secret_bytes(&plain), out + 32, out + 32 + plain.size);
+    return gcm_seal(k, zero_iv, binding_aad(&b, aad), secret_bytes(&plain), out + 32,
+                    out + 32 + plain.size);
 }
 
 enum err envelope_import_seal(const uint8_t recipient_pub[32],
@@ -327,12 +319,8 @@ enum err envelope_import_open(struct bytes envelope,
         return ERR_MALFORMED;
     }
     const size_t sealed = envelope.size - 32 - CRYPT_TAG;
-    TRY(gcm_unseal(k,
-                   zero_iv,
-                   binding_aad(&b, aad),
-                   bytes_of(envelope.data + 32, sealed),
-                   envelope.data + 32 + sealed,
-                   out));
+    TRY(gcm_unseal(k, zero_iv, binding_aad(&b, aad), bytes_of(envelope.data + 32, sealed),
+                   envelope.data + 32 + sealed, out));
     if (get_u32(out) != sealed - 4) {
         bytes_wipe(out, sealed);
         return ERR_BAD_CONTENT;
@@ -345,14 +333,12 @@ enum err envelope_import_open(struct bytes envelope,
 
 /* ---- Revealed values ---- */
 
-static enum err reveal_key(const uint8_t ts[ENVELOPE_TS], const uint8_t request_id[ID_SIZE], uint8_t k[CRYPT_KEY])
+static enum err reveal_key(const uint8_t ts[ENVELOPE_TS],
+                           const uint8_t request_id[ID_SIZE],
+                           uint8_t k[CRYPT_KEY])
 {
-    return crypt_hk(bytes_of(ts, ENVELOPE_TS),
-                    bytes_of(NULL, 0),
-                    "reveal",
-                    bytes_of(request_id, ID_SIZE),
-                    k,
-                    CRYPT_KEY);
+    return crypt_hk(bytes_of(ts, ENVELOPE_TS), bytes_of(NULL, 0), "reveal",
+                    bytes_of(request_id, ID_SIZE), k, CRYPT_KEY);
 }
 
 enum err envelope_reveal_seal_with(const uint8_t ts[ENVELOPE_TS],
@@ -365,8 +351,8 @@ enum err envelope_reveal_seal_with(const uint8_t ts[ENVELOPE_TS],
     uint8_t *sealed = out + CRYPT_NONCE;
     TRY(reveal_key(ts, request_id, k));
     memcpy(out, nonce, CRYPT_NONCE);
-    return xaes_seal_once(
-        k, nonce, bytes_of(request_id, ID_SIZE), value, sealed, sealed + value.size);
+    return xaes_seal_once(k, nonce, bytes_of(request_id, ID_SIZE), value, sealed,
+                          sealed + value.size);
 }
 
 enum err envelope_reveal_seal(const uint8_t ts[ENVELOPE_TS],
@@ -391,6 +377,6 @@ enum err envelope_reveal_open(struct bytes sealed,
     const size_t size = sealed.size - ENVELOPE_REVEAL_OVERHEAD;
     const uint8_t *body = sealed.data + CRYPT_NONCE;
     TRY(reveal_key(ts, request_id, k));
-    return xaes_unseal_once(
-        k, sealed.data, bytes_of(request_id, ID_SIZE), bytes_of(body, size), body + size, out);
+    return xaes_unseal_once(k, sealed.data, bytes_of(request_id, ID_SIZE), bytes_of(body, size),
+                            body + size, out);
 }

@@ -6,9 +6,10 @@
  * Uses base/ alone. Secrets in structs here are wiped by the named function.
  * Inputs are borrowed for the call. Times are Unix seconds and parameters; no
  * I/O. Any thread. `*_with` functions take the chance as parameters, for known
- * answers; their plain twins draw it. Output buffers belong to the caller and
- * are set on success only. Decoders: ERR_MALFORMED, ERR_REFUSED, ERR_BAD_TAG,
- * ERR_BAD_CONTENT, in the order of the spec's head. */
+ * answers; their plain twins draw it. Output buffers belong to the caller; structs
+ * are set on success only, a sealer that fails may leave part of a ciphertext.
+ * Decoders: ERR_MALFORMED, ERR_REFUSED, ERR_BAD_TAG, ERR_BAD_CONTENT, in the
+ * order of the spec's head. */
 #ifndef RINGKEEP_PROTO_ENVELOPE_H
 #define RINGKEEP_PROTO_ENVELOPE_H
 
@@ -173,7 +174,7 @@ struct envelope_chosen {
     uint8_t lk_pub[32];
     uint64_t lk_version;
 };
-#define ENVELOPE_LOGIN_KEY_AGE_S (48u * 3600u)
+#define ENVELOPE_LOGIN_KEY_AGE_S 172800u /* 48 h */
 #define ENVELOPE_LOGIN_KEY_AHEAD_S 300u
 /* May the client use this L with this I? The pinned {LKpub, lk_version} always;
  * a higher lk_version for a login or change (`login`), by a pinned signer that I

@@ -17,7 +17,7 @@
 #define I_HEAD 16u
 #define I_ROW 48u
 #define REPLY_PLAIN (ENVELOPE_LOGIN_KEY + 8u + 32u)
-#define REPLY_AAD (5u + ID_SIZE)
+#define REPLY_AAD (5u + ID_SIZE) /* "login", request id */
 #define TWO_SIGNERS_FROM 3u
 
 _Static_assert(CRYPT_NONCE + REPLY_PLAIN + CRYPT_TAG == ENVELOPE_LOGIN_REPLY, "login reply");
@@ -31,6 +31,17 @@ static void wipe_key(uint8_t (*key)[32])
 static bool same_pub(const uint8_t a[32], const uint8_t b[32])
 {
     return bytes_equal(bytes_of(a, 32), bytes_of(b, 32));
+}
+
+/* Order of two ids, byte by byte. */
+static int id_order(const uint8_t a[ID_SIZE], const uint8_t b[ID_SIZE])
+{
+    for (size_t i = 0; i < ID_SIZE; i++) {
+        if (a[i] != b[i]) {
+            return a[i] < b[i] ? -1 : 1;
+        }
+    }
+    return 0;
 }
 
 /* ---- L ---- */
@@ -116,7 +127,7 @@ enum err envelope_identities_decode(struct bytes in, struct envelope_identities 
     }
     for (unsigned n = 0; n < i.count; n++) {
         const uint8_t *at = in.data + I_HEAD + (size_t)n * I_ROW;
-        if (n > 0 && memcmp(at - I_ROW, at, ID_SIZE) >= 0) {
+        if (n > 0 && id_order(at - I_ROW, at) >= 0) {
             return ERR_MALFORMED;
         }
         memcpy(i.row[n].member_id, at, ID_SIZE);
@@ -130,7 +141,7 @@ const struct envelope_identity *envelope_identities_find(const struct envelope_i
                                                          const uint8_t member_id[ID_SIZE])
 {
     for (unsigned n = 0; n < i->count; n++) {
-        if (memcmp(i->row[n].member_id, member_id, ID_SIZE) == 0) {
+        if (id_order(i->row[n].member_id, member_id) == 0) {
             return &i->row[n];
         }
     }
@@ -142,7 +153,7 @@ static bool same_identities(const struct envelope_identities *a,
 {
     bool same = a->roster_version == b->roster_version && a->count == b->count;
     for (unsigned n = 0; same && n < a->count; n++) {
-        same = memcmp(a->row[n].member_id, b->row[n].member_id, ID_SIZE) == 0 &&
+        same = id_order(a->row[n].member_id, b->row[n].member_id) == 0 &&
                same_pub(a->row[n].id_pub, b->row[n].id_pub);
     }
     return same;
@@ -244,7 +255,7 @@ static enum err check_second(const struct envelope_pinned *pinned,
     TRY(envelope_accept(pinned, cluster_id, second, i, true, now, &chosen));
     TRY(envelope_login_key_parse(second, &l));
     const bool same = l.lk_version == first->lk_version && same_pub(l.lk_pub, first->lk_pub);
-    const bool other_signer = memcmp(l.member_id, first->member_id, ID_SIZE) != 0;
+    const bool other_signer = id_order(l.member_id, first->member_id) != 0;
     return same && other_signer && version_fits(&l) ? ERR_OK : ERR_REFUSED;
 }
 
@@ -261,13 +272,12 @@ enum err envelope_accept_two(const struct envelope_pinned *pinned,
     struct envelope_login_key l;
     TRY(envelope_accept(pinned, cluster_id, first, i, login, now, &chosen));
     TRY(envelope_login_key_parse(first, &l));
-    if (!is_pinned_key(pinned, &l)) {
-        if (!version_fits(&l)) {
-            return ERR_REFUSED;
-        }
-        if (pinned->identities.count >= TWO_SIGNERS_FROM) {
-            TRY(check_second(pinned, cluster_id, &l, second, i, now));
-        }
+    const bool new_key = !is_pinned_key(pinned, &l);
+    if (new_key && !version_fits(&l)) {
+        return ERR_REFUSED;
+    }
+    if (new_key && pinned->identities.count >= TWO_SIGNERS_FROM) {
+        TRY(check_second(pinned, cluster_id, &l, second, i, now));
     }
     *out = chosen;
     return ERR_OK;
@@ -280,8 +290,9 @@ static enum err reply_key(const uint8_t ts[ENVELOPE_TS],
                           uint8_t k[CRYPT_KEY],
                           uint8_t aad[REPLY_AAD])
 {
-    memcpy(aad, "login", 5);
-    memcpy(aad + 5, request_id, ID_SIZE);
+    static const uint8_t label[] = { 'l', 'o', 'g', 'i', 'n' };
+    memcpy(aad, label, sizeof(label));
+    memcpy(aad + sizeof(label), request_id, ID_SIZE);
     return crypt_hk(bytes_of(ts, ENVELOPE_TS), bytes_of(NULL, 0), "reveal",
                     bytes_of(request_id, ID_SIZE), k, CRYPT_KEY);
 }

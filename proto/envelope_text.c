@@ -12,7 +12,8 @@
 #define TOKEN_BYTES (TOKEN_FIXED + ENVELOPE_TOKEN_ADDRESSES * LIMIT_ADDRESS)
 #define BASE32_SIZE(bytes) (((bytes)*8u + 4u) / 5u)
 
-_Static_assert(TOKEN_PREFIX_SIZE + BASE32_SIZE(TOKEN_BYTES) + 1 <= ENVELOPE_TOKEN_TEXT, "token text");
+_Static_assert(TOKEN_PREFIX_SIZE + BASE32_SIZE(TOKEN_BYTES) + 1 <= ENVELOPE_TOKEN_TEXT,
+               "token text");
 
 static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567";
 static const char consonants[] = "bdfghjklmnprstvz";
@@ -136,7 +137,7 @@ enum err envelope_token_encode(const struct envelope_token *t, char out[ENVELOPE
     plain[80] = (uint8_t)t->count;
     const size_t addresses = encode_addresses(t, plain + TOKEN_FIXED);
     if (addresses > 0) {
-        memcpy(out, TOKEN_PREFIX, TOKEN_PREFIX_SIZE);
+        memcpy(out, TOKEN_PREFIX, TOKEN_PREFIX_SIZE + 1);
         base32_encode(plain, TOKEN_FIXED + addresses, out + TOKEN_PREFIX_SIZE);
     }
     bytes_wipe(plain, sizeof(plain));

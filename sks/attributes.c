@@ -14,25 +14,25 @@ static const struct {
     uint32_t first, last;
     enum form form;
 } forms[] = {
-    { 0x000, 0x000, FORM_ULONG },               /* CLASS */
-    { 0x001, 0x002, FORM_BOOL },                /* TOKEN, PRIVATE */
-    { 0x080, 0x080, FORM_ULONG },               /* CERTIFICATE_TYPE */
-    { 0x086, 0x086, FORM_BOOL },                /* TRUSTED */
-    { 0x087, 0x088, FORM_ULONG },               /* CERTIFICATE_CATEGORY, JAVA_MIDP_.. */
-    { 0x08c, 0x08c, FORM_ULONG },               /* NAME_HASH_ALGORITHM */
-    { 0x100, 0x100, FORM_ULONG },               /* KEY_TYPE */
-    { 0x103, 0x10c, FORM_BOOL },                /* SENSITIVE, ENCRYPT .. DERIVE */
-    { 0x110, 0x111, FORM_DATE },                /* START_DATE, END_DATE */
-    { 0x121, 0x121, FORM_ULONG },               /* MODULUS_BITS */
-    { 0x133, 0x134, FORM_ULONG },               /* PRIME_BITS, SUBPRIME_BITS */
-    { 0x160, 0x161, FORM_ULONG },               /* VALUE_BITS, VALUE_LEN */
-    { 0x162, 0x165, FORM_BOOL },                /* EXTRACTABLE .. ALWAYS_SENSITIVE */
-    { 0x166, 0x166, FORM_ULONG },               /* KEY_GEN_MECHANISM */
-    { 0x170, 0x172, FORM_BOOL },                /* MODIFIABLE, COPYABLE, DESTROYABLE */
-    { 0x202, 0x202, FORM_BOOL },                /* ALWAYS_AUTHENTICATE */
-    { 0x210, 0x210, FORM_BOOL },                /* WRAP_WITH_TRUSTED */
-    { 0x40000211, 0x40000213, FORM_TEMPLATE },  /* WRAP, UNWRAP, DERIVE _TEMPLATE */
-    { 0x40000600, 0x40000600, FORM_ULONGS },    /* ALLOWED_MECHANISMS */
+    { 0x000, 0x000, FORM_ULONG },              /* CLASS */
+    { 0x001, 0x002, FORM_BOOL },               /* TOKEN, PRIVATE */
+    { 0x080, 0x080, FORM_ULONG },              /* CERTIFICATE_TYPE */
+    { 0x086, 0x086, FORM_BOOL },               /* TRUSTED */
+    { 0x087, 0x088, FORM_ULONG },              /* CERTIFICATE_CATEGORY, JAVA_MIDP_.. */
+    { 0x08c, 0x08c, FORM_ULONG },              /* NAME_HASH_ALGORITHM */
+    { 0x100, 0x100, FORM_ULONG },              /* KEY_TYPE */
+    { 0x103, 0x10c, FORM_BOOL },               /* SENSITIVE, ENCRYPT .. DERIVE */
+    { 0x110, 0x111, FORM_DATE },               /* START_DATE, END_DATE */
+    { 0x121, 0x121, FORM_ULONG },              /* MODULUS_BITS */
+    { 0x133, 0x134, FORM_ULONG },              /* PRIME_BITS, SUBPRIME_BITS */
+    { 0x160, 0x161, FORM_ULONG },              /* VALUE_BITS, VALUE_LEN */
+    { 0x162, 0x165, FORM_BOOL },               /* EXTRACTABLE .. ALWAYS_SENSITIVE */
+    { 0x166, 0x166, FORM_ULONG },              /* KEY_GEN_MECHANISM */
+    { 0x170, 0x172, FORM_BOOL },               /* MODIFIABLE, COPYABLE, DESTROYABLE */
+    { 0x202, 0x202, FORM_BOOL },               /* ALWAYS_AUTHENTICATE */
+    { 0x210, 0x210, FORM_BOOL },               /* WRAP_WITH_TRUSTED */
+    { 0x40000211, 0x40000213, FORM_TEMPLATE }, /* WRAP, UNWRAP, DERIVE _TEMPLATE */
+    { 0x40000600, 0x40000600, FORM_ULONGS },   /* ALLOWED_MECHANISMS */
 };
 
 static enum form form_of(uint32_t type)
@@ -122,8 +122,9 @@ enum err attributes_check(struct bytes list, bool value_allowed)
     size_t at = 0;
     TRY(check_list(list, value_allowed, false));
     while (attributes_next(list, &at, &e)) {
-        if (form_of(e.type) == FORM_TEMPLATE) {
-            TRY(check_list(e.value, false, true));
+        const bool nested = form_of(e.type) == FORM_TEMPLATE;
+        if (nested && check_list(e.value, false, true) != ERR_OK) {
+            return ERR_BAD_CONTENT;
         }
     }
     return ERR_OK;

@@ -28,7 +28,12 @@ static bool zero(const uint8_t *at, size_t size)
 
 int blob_id_order(const uint8_t a[ID_SIZE], const uint8_t b[ID_SIZE])
 {
-    return memcmp(a, b, ID_SIZE);
+    for (size_t i = 0; i < ID_SIZE; i++) {
+        if (a[i] != b[i]) {
+            return a[i] < b[i] ? -1 : 1;
+        }
+    }
+    return 0;
 }
 
 void blob_prefix_write(unsigned kind, uint8_t out[BLOB_PREFIX])

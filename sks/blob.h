@@ -72,8 +72,9 @@ struct blob_record_header {
     uint32_t len; /* of the sealed body, without its tag */
     uint8_t nonce[24];
 };
-enum err blob_record_parse(struct bytes record, unsigned kind, struct blob_record_header *out)
-    MUST_USE;
+enum err blob_record_parse(struct bytes record,
+                           unsigned kind,
+                           struct blob_record_header *out) MUST_USE;
 void blob_record_header_write(const struct blob_record_header *h, uint8_t out[BLOB_RECORD_HEADER]);
 /* Apply's rule: version == stored + 1 and epoch >= stored (0, 0: none stored). */
 bool blob_record_accepts(uint64_t stored_version,
@@ -129,7 +130,8 @@ struct blob_invite_header {
 };
 enum err blob_invite_parse(struct bytes invite, struct blob_invite_header *out) MUST_USE;
 
-/* Order of two ids, as memcmp: lists of ids are ascending, each once. */
+/* Order of two ids (public), byte by byte: below, equal to or above zero. Lists
+ * of ids are ascending, each once. */
 int blob_id_order(const uint8_t a[ID_SIZE], const uint8_t b[ID_SIZE]);
 
 /* For the decoders of sks/: the prefix of any format. ERR_MALFORMED when shorter

@@ -56,29 +56,40 @@ static void hash2(struct bytes a, struct bytes b, uint8_t out[32])
 #define LABEL_MAX 32u
 
 /* Ed25519 over label || text; text is a transcript hash or P||e||n. */
-static struct bytes labelled(const char *label, struct bytes text, uint8_t out[LABEL_MAX + CLONE_M1])
+static struct bytes labelled(const char *label,
+                             struct bytes text,
+                             uint8_t out[LABEL_MAX + CLONE_M1])
 {
-    const size_t named = strlen(label);
-    assert(named <= LABEL_MAX && text.size <= CLONE_M1);
-    memcpy(out, label, named);
-    memcpy(out + named, text.data, text.size);
-    return bytes_of(out, named + text.size);
+    const struct bytes named = bytes_of_text(label);
+    assert(named.size <= LABEL_MAX && text.size <= CLONE_M1);
+    memcpy(out, named.data, named.size);
+    memcpy(out + named.size, text.data, text.size);
+    return bytes_of(out, named.size + text.size);
 }
 
-static enum err sign(const uint8_t id_private[32], const char *label, struct bytes text, uint8_t sig[64])
+static enum err sign(const uint8_t id_private[32],
+                     const char *label,
+                     struct bytes text,
+                     uint8_t sig[64])
 {
     uint8_t said[LABEL_MAX + CLONE_M1];
     return ed25519_sign(id_private, labelled(label, text, said), sig);
 }
 
-static enum err verify(const uint8_t id_pub[32], const char *label, struct bytes text, const uint8_t *sig)
+static enum err verify(const uint8_t id_pub[32],
+                       const char *label,
+                       struct bytes text,
+                       const uint8_t *sig)
 {
     uint8_t said[LABEL_MAX + CLONE_M1];
     return ed25519_verify(id_pub, labelled(label, text, said), sig);
 }
 
 /* HMAC(key, th || sig) */
-static enum err mac(const uint8_t key[32], const uint8_t th[32], const uint8_t *sig, uint8_t out[MAC])
+static enum err mac(const uint8_t key[32],
+                    const uint8_t th[32],
+                    const uint8_t *sig,
+                    uint8_t out[MAC])
 {
     uint8_t said[32 + SIGNATURE];
     memcpy(said, th, 32);
@@ -86,7 +97,10 @@ static enum err mac(const uint8_t key[32], const uint8_t th[32], const uint8_t *
     return crypt_hmac_sha256(bytes_of(key, 32), bytes_of(said, sizeof(said)), out);
 }
 
-static enum err check_mac(const uint8_t key[32], const uint8_t th[32], const uint8_t *sig, const uint8_t *given)
+static enum err check_mac(const uint8_t key[32],
+                          const uint8_t th[32],
+                          const uint8_t *sig,
+                          const uint8_t *given)
 {
     uint8_t made[MAC];
     TRY(mac(key, th, sig, made));
@@ -95,15 +109,17 @@ static enum err check_mac(const uint8_t key[32], const uint8_t th[32], const uin
 
 static enum err ack(const struct clone_run *r, uint8_t out[CLONE_M4])
 {
-    uint8_t said[3 + 32];
-    memcpy(said, "ack", 3);
+    uint8_t said[3 + 32] = { 'a', 'c', 'k' };
     memcpy(said + 3, r->th4, 32);
     return crypt_hmac_sha256(bytes_of(r->kj, 32), bytes_of(said, sizeof(said)), out);
 }
 
 /* ---- Keys ---- */
 
-static enum err expand(const uint8_t prk[32], const char *label, const uint8_t th2[32], uint8_t out[32])
+static enum err expand(const uint8_t prk[32],
+                       const char *label,
+                       const uint8_t th2[32],
+                       uint8_t out[32])
 {
     uint8_t info[LABEL_MAX + CLONE_M1];
     return crypt_hkdf_expand(prk, labelled(label, bytes_of(th2, 32), info), out, 32);
@@ -200,7 +216,10 @@ enum err clone_donor_begin(struct clone_donor *d,
     return ERR_OK;
 }
 
-static enum err donor_m2(struct clone_run *r, struct bytes m2, const uint8_t *dk, const uint8_t *invite_secret)
+static enum err donor_m2(struct clone_run *r,
+                         struct bytes m2,
+                         const uint8_t *dk,
+                         const uint8_t *invite_secret)
 {
     uint8_t copy[CLONE_M2];
     if (r->step != CLONE_BEGUN || (invite_secret == NULL) == (r->params.purpose == CLONE_JOIN)) {
@@ -245,13 +264,17 @@ static bool is_active(const struct roster *roster, const uint8_t *member_id, con
     return row != NULL && bytes_equal(bytes_of(row->id_pub, 32), bytes_of(id_pub, 32));
 }
 
-static enum err donor_rules(struct clone_run *r, const struct roster *roster, uint64_t last_beacon, uint64_t now)
+static enum err donor_rules(struct clone_run *r,
+                            const struct roster *roster,
+                            uint64_t last_beacon,
+                            uint64_t now)
 {
     const struct clone_params *p = &r->params;
     if (r->step != CLONE_PROVEN) {
         return ERR_WRONG_STATE;
     }
-    if (blob_id_order(roster->cluster_id, p->cluster_id) != 0 || roster->version != p->roster_version) {
+    if (blob_id_order(roster->cluster_id, p->cluster_id) != 0 ||
+        roster->version != p->roster_version) {
         return ERR_REFUSED;
     }
     if (p->purpose == CLONE_JOIN) {
@@ -383,7 +406,8 @@ enum err clone_joiner_check_m1(struct bytes m1,
     if (is_reflection(&p) || !is_own(&p, own)) {
         return ERR_REFUSED;
     }
-    if (p.purpose != CLONE_JOIN && (roster == NULL || !is_active(roster, p.donor_id, p.donor_id_pub))) {
+    if (p.purpose != CLONE_JOIN &&
+        (roster == NULL || !is_active(roster, p.donor_id, p.donor_id_pub))) {
         return ERR_REFUSED;
     }
     TRY(verify(p.donor_id_pub, "ringkeep/1/clone M1", bytes_of(m1.data, M1_SIG), m1.data + M1_SIG));
@@ -487,11 +511,7 @@ static enum err joiner_m3(struct clone_run *r,
     TRY(verify(r->params.donor_id_pub, "ringkeep/1/clone D", th3, m3.data + M3_SIG));
     TRY(check_mac(r->kd, r->th3, m3.data + M3_SIG, m3.data + M3_MAC));
     TRY(secret_alloc(&plain, CLONE_M3_PLAIN));
-    TRY(gcm_unseal(r->ks,
-                   iv,
-                   th3,
-                   bytes_of(m3.data + M3_SEALED, CLONE_M3_PLAIN),
-                   m3.data + M3_TAG,
+    TRY(gcm_unseal(r->ks, iv, th3, bytes_of(m3.data + M3_SEALED, CLONE_M3_PLAIN), m3.data + M3_TAG,
                    plain.data));
     TRY(decode_gift(plain.data, out));
     if (r->params.purpose != CLONE_JOIN) {

@@ -10,7 +10,8 @@
  *
  * Errors tell the true cause for the alarm record: ERR_MALFORMED, ERR_REFUSED,
  * ERR_BAD_TAG (signature, MAC, tag), ERR_BAD_CONTENT. The other side gets one
- * error for all. Messages that come in lie in private memory. A run belongs to one thread at a time. Times are Unix seconds. */
+ * error for all. Messages that come in lie in private memory. A run belongs to one thread at a
+ * time. Times are Unix seconds. */
 #ifndef RINGKEEP_SKS_CLONE_H
 #define RINGKEEP_SKS_CLONE_H
 
@@ -50,7 +51,7 @@ struct clone_params {
     uint8_t suite;   /* J's */
     uint8_t cluster_id[ID_SIZE], donor_id[ID_SIZE], joiner_id[ID_SIZE];
     uint8_t donor_id_pub[32], joiner_id_pub[32], joiner_ak_pub[32], joiner_spki[32];
-    uint64_t roster_version; /* D's */
+    uint64_t roster_version;    /* D's */
     uint8_t invite_id[ID_SIZE]; /* zero unless join */
     uint8_t domain_id[ID_SIZE];
 };

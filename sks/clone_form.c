@@ -5,8 +5,8 @@
 
 #include "sks/clone.h"
 
-#define P_LABEL "ringkeep/1/clone"
-#define P_LABEL_SIZE 16u
+static const uint8_t p_label[] = { 'r', 'i', 'n', 'g', 'k', 'e', 'e', 'p',
+                                   '/', '1', '/', 'c', 'l', 'o', 'n', 'e' };
 
 /* Offsets in P. */
 enum {
@@ -41,7 +41,8 @@ enum err clone_request_decode(struct bytes in, struct clone_request *out)
     if (in.size != CLONE_REQUEST) {
         return ERR_MALFORMED;
     }
-    if (bytes_all_zero(bytes_of(in.data, ID_SIZE)) || bytes_all_zero(bytes_of(in.data + 32, ID_SIZE)) ||
+    if (bytes_all_zero(bytes_of(in.data, ID_SIZE)) ||
+        bytes_all_zero(bytes_of(in.data + 32, ID_SIZE)) ||
         bytes_all_zero(bytes_of(in.data + 48, 32)) || bytes_all_zero(bytes_of(in.data + 80, 32))) {
         return ERR_MALFORMED;
     }
@@ -58,7 +59,7 @@ enum err clone_request_decode(struct bytes in, struct clone_request *out)
 void clone_params_encode(const struct clone_params *p, uint8_t out[CLONE_P])
 {
     memset(out, 0, CLONE_P);
-    memcpy(out, P_LABEL, P_LABEL_SIZE);
+    memcpy(out, p_label, sizeof(p_label));
     out[AT_PURPOSE] = p->purpose;
     out[AT_SUITE] = p->suite;
     memcpy(out + AT_CLUSTER, p->cluster_id, ID_SIZE);
@@ -76,7 +77,7 @@ void clone_params_encode(const struct clone_params *p, uint8_t out[CLONE_P])
 enum err clone_params_decode(const uint8_t in[CLONE_P], struct clone_params *out)
 {
     const bool join = in[AT_PURPOSE] == CLONE_JOIN;
-    if (!bytes_equal(bytes_of(in, P_LABEL_SIZE), bytes_of(P_LABEL, P_LABEL_SIZE))) {
+    if (!bytes_equal(bytes_of(in, sizeof(p_label)), bytes_of(p_label, sizeof(p_label)))) {
         return ERR_MALFORMED;
     }
     if (in[AT_PURPOSE] < CLONE_JOIN || in[AT_PURPOSE] > CLONE_PUSH) {

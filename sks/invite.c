@@ -35,12 +35,9 @@ enum err invite_seal_with(const struct invite *i,
     memcpy(out + 56, nonce, CRYPT_NONCE);
     memcpy(plain, i->secret, 32);
     put_u64(plain + 32, i->expiry);
-    const enum err e = xaes_seal_once(opener->key[0].key,
-                                      nonce,
-                                      bytes_of(out, BLOB_INVITE_HEADER),
-                                      bytes_of(plain, sizeof(plain)),
-                                      sealed,
-                                      sealed + BLOB_INVITE_SEALED);
+    const enum err e =
+        xaes_seal_once(opener->key[0].key, nonce, bytes_of(out, BLOB_INVITE_HEADER),
+                       bytes_of(plain, sizeof(plain)), sealed, sealed + BLOB_INVITE_SEALED);
     bytes_wipe(plain, sizeof(plain));
     return e;
 }
@@ -58,7 +55,7 @@ enum err invite_seal(const struct invite *i,
 /* now < expiry <= now + 24 h */
 static bool times_fit(uint64_t expiry, uint64_t now)
 {
-    return now < expiry && expiry - now <= LIMIT_INVITE_S;
+    return now < expiry && expiry - now <= (uint64_t)LIMIT_INVITE_S;
 }
 
 enum err invite_open(struct bytes sealed,
@@ -80,12 +77,9 @@ enum err invite_open(struct bytes sealed,
         return ERR_WRONG_KEY;
     }
     TRY(smk_opener_find(opener, h.smk_id, &key));
-    TRY(xaes_unseal_once(key,
-                         h.nonce,
-                         bytes_of(copy, BLOB_INVITE_HEADER),
+    TRY(xaes_unseal_once(key, h.nonce, bytes_of(copy, BLOB_INVITE_HEADER),
                          bytes_of(copy + BLOB_INVITE_HEADER, BLOB_INVITE_SEALED),
-                         copy + BLOB_INVITE_HEADER + BLOB_INVITE_SEALED,
-                         plain));
+                         copy + BLOB_INVITE_HEADER + BLOB_INVITE_SEALED, plain));
     const uint64_t expiry = get_u64(plain + 32);
     const bool good = times_fit(expiry, now);
     if (good) {

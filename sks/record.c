@@ -9,8 +9,9 @@
 #define BODY_FIXED 20u
 #define BODY_MAX (LIMIT_RECORD - BLOB_RECORD_HEADER - BLOB_TAG)
 
-_Static_assert(BLOB_RECORD_HEADER + BODY_FIXED + 1 + 5 * RECORD_POLICIES + SMK_SHARES * RECORD_SHARE + 1 +
-                       16 * RECORD_TRUSTED + RECORD_ROLES * RECORD_ROW + BLOB_TAG <=
+_Static_assert(BLOB_RECORD_HEADER + BODY_FIXED + 1 + 5 * RECORD_POLICIES +
+                       SMK_SHARES * RECORD_SHARE + 1 + 16 * RECORD_TRUSTED +
+                       RECORD_ROLES * RECORD_ROW + BLOB_TAG <=
                    LIMIT_RECORD,
                "the fullest record fits");
 
@@ -230,12 +231,8 @@ enum err record_seal_with(struct record *r,
     if (e == ERR_OK) {
         blob_record_header_write(&h, out);
         uint8_t *sealed = out + BLOB_RECORD_HEADER;
-        e = xaes_seal_once(opener->key[0].key,
-                           nonce,
-                           bytes_of(out, BLOB_RECORD_HEADER),
-                           bytes_of(body, h.len),
-                           sealed,
-                           sealed + h.len);
+        e = xaes_seal_once(opener->key[0].key, nonce, bytes_of(out, BLOB_RECORD_HEADER),
+                           bytes_of(body, h.len), sealed, sealed + h.len);
     }
     if (e == ERR_OK) {
         *size = BLOB_RECORD_HEADER + (size_t)h.len + BLOB_TAG;
@@ -268,12 +265,8 @@ static enum err open_body(const uint8_t *copy,
     memcpy(r.owner_id, h->owner_id, ID_SIZE);
     r.version = h->version;
     r.epoch = h->epoch;
-    TRY(xaes_unseal_once(key,
-                         h->nonce,
-                         bytes_of(copy, BLOB_RECORD_HEADER),
-                         bytes_of(sealed, h->len),
-                         sealed + h->len,
-                         body));
+    TRY(xaes_unseal_once(key, h->nonce, bytes_of(copy, BLOB_RECORD_HEADER),
+                         bytes_of(sealed, h->len), sealed + h->len, body));
     const enum err e = decode_body(bytes_of(body, h->len), &r);
     bytes_wipe(body, sizeof(body));
     if (e == ERR_OK) {

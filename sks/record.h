@@ -64,8 +64,8 @@ struct record {
     uint8_t smk_id[ID_SIZE];
     uint8_t owner_id[ID_SIZE]; /* keyring id, cluster id */
     uint64_t version, epoch;
-    uint8_t state;         /* enum record_state */
-    uint8_t identity_mode; /* opaque here */
+    uint8_t state;          /* enum record_state */
+    uint8_t identity_mode;  /* opaque here */
     uint8_t kk_id[ID_SIZE]; /* cuk_id in the cluster record; zero before the first KK */
     uint8_t policy_count, share_count, trusted_count, row_count;
     struct record_policy policy[RECORD_POLICIES];
@@ -94,15 +94,20 @@ enum err record_open(struct bytes sealed,
                      const struct smk_opener *opener,
                      struct record *out) MUST_USE;
 /* Own failures aside: version and epoch not below the floor. ERR_REFUSED. */
-enum err record_floor_check(const struct record *r, uint64_t floor_version, uint64_t floor_epoch) MUST_USE;
+enum err record_floor_check(const struct record *r,
+                            uint64_t floor_version,
+                            uint64_t floor_epoch) MUST_USE;
 
 /* Editing; all keep the order. */
 struct record_row *record_row_find(struct record *r, unsigned role); /* NULL: absent */
 const struct record_row *record_row_of(const struct record *r, unsigned role);
-enum err record_row_put(struct record *r, const struct record_row *row) MUST_USE; /* replaces; ERR_FULL */
+enum err record_row_put(struct record *r,
+                        const struct record_row *row) MUST_USE; /* replaces; ERR_FULL */
 void record_row_remove(struct record *r, unsigned role);
 bool record_policy_get(const struct record *r, unsigned number, uint32_t *value);
-enum err record_policy_put(struct record *r, unsigned number, uint32_t value) MUST_USE; /* ERR_FULL */
+enum err record_policy_put(struct record *r,
+                           unsigned number,
+                           uint32_t value) MUST_USE; /* ERR_FULL */
 bool record_trusted_has(const struct record *r, const uint8_t object_id[ID_SIZE]);
 enum err record_trusted_put(struct record *r, const uint8_t object_id[ID_SIZE]) MUST_USE;
 void record_trusted_remove(struct record *r, const uint8_t object_id[ID_SIZE]);

@@ -119,22 +119,16 @@ static enum err make_check(const uint8_t owner_id[ID_SIZE],
 {
     uint8_t context[WRAP_AAD];
     wrap_context(owner_id, role, NULL, context);
-    return crypt_hk(bytes_of(dk, RECORD_DK),
-                    bytes_of(NULL, 0),
-                    "role-check",
-                    bytes_of(context, ID_SIZE + 1),
-                    check,
-                    16);
+    return crypt_hk(bytes_of(dk, RECORD_DK), bytes_of(NULL, 0), "role-check",
+                    bytes_of(context, ID_SIZE + 1), check, 16);
 }
 
-static enum err make_wrap_key(const uint8_t context[WRAP_AAD], const uint8_t dk[RECORD_DK], uint8_t wk[CRYPT_KEY])
+static enum err make_wrap_key(const uint8_t context[WRAP_AAD],
+                              const uint8_t dk[RECORD_DK],
+                              uint8_t wk[CRYPT_KEY])
 {
-    return crypt_hk(bytes_of(dk, RECORD_DK),
-                    bytes_of(NULL, 0),
-                    "role-wrap",
-                    bytes_of(context, WRAP_AAD),
-                    wk,
-                    CRYPT_KEY);
+    return crypt_hk(bytes_of(dk, RECORD_DK), bytes_of(NULL, 0), "role-wrap",
+                    bytes_of(context, WRAP_AAD), wk, CRYPT_KEY);
 }
 
 enum err record_row_compare(const struct record_row *row,
@@ -164,12 +158,8 @@ enum err record_row_unwrap(const struct record_row *row,
     }
     wrap_context(owner_id, row->role, kk_id, context);
     TRY(make_wrap_key(context, dk, wk));
-    TRY(gcm_unseal(wk,
-                   iv,
-                   bytes_of(context, sizeof(context)),
-                   bytes_of(row->wrap, CRYPT_KEY),
-                   row->wrap + CRYPT_KEY,
-                   key));
+    TRY(gcm_unseal(wk, iv, bytes_of(context, sizeof(context)), bytes_of(row->wrap, CRYPT_KEY),
+                   row->wrap + CRYPT_KEY, key));
     TRY(smk_kk_id(key, owner_id, id));
     if (blob_id_order(id, kk_id) != 0) {
         return ERR_BAD_CONTENT;
@@ -213,11 +203,7 @@ static enum err make_wrap(struct record_row *row,
     }
     wrap_context(owner_id, row->role, kk_id, context);
     TRY(make_wrap_key(context, dk, wk));
-    return gcm_seal(wk,
-                    iv,
-                    bytes_of(context, sizeof(context)),
-                    bytes_of(kk, CRYPT_KEY),
-                    row->wrap,
+    return gcm_seal(wk, iv, bytes_of(context, sizeof(context)), bytes_of(kk, CRYPT_KEY), row->wrap,
                     row->wrap + CRYPT_KEY);
 }
 

@@ -47,12 +47,8 @@ enum err roster_seal_with(struct roster *r,
     const size_t clear = encode_clear(r, out);
     const size_t total = clear + CRYPT_NONCE + CRYPT_TAG;
     memcpy(out + clear, nonce, CRYPT_NONCE);
-    TRY(xaes_seal_once(opener->key[0].key,
-                       nonce,
-                       bytes_of(out, clear),
-                       bytes_of(nothing, 0),
-                       nothing,
-                       out + clear + CRYPT_NONCE));
+    TRY(xaes_seal_once(opener->key[0].key, nonce, bytes_of(out, clear), bytes_of(nothing, 0),
+                       nothing, out + clear + CRYPT_NONCE));
     if (blob_roster_parse(bytes_of(out, total), &h) != ERR_OK) {
         return ERR_BAD_CONTENT;
     }
@@ -90,12 +86,8 @@ enum err roster_open(struct bytes sealed,
     }
     TRY(smk_opener_find(opener, h.smk_id, &key));
     const size_t clear = sealed.size - CRYPT_NONCE - CRYPT_TAG;
-    TRY(xaes_unseal_once(key,
-                         copy + clear,
-                         bytes_of(copy, clear),
-                         bytes_of(copy + clear, 0),
-                         copy + clear + CRYPT_NONCE,
-                         nothing));
+    TRY(xaes_unseal_once(key, copy + clear, bytes_of(copy, clear), bytes_of(copy + clear, 0),
+                         copy + clear + CRYPT_NONCE, nothing));
     memset(out, 0, sizeof(*out));
     memcpy(out->smk_id, h.smk_id, ID_SIZE);
     memcpy(out->cluster_id, h.cluster_id, ID_SIZE);
@@ -177,12 +169,12 @@ static struct bytes signed_text(const char *label,
                                 struct bytes body,
                                 uint8_t out[SIGNED_MAX])
 {
-    const size_t named = strlen(label);
-    assert(named + ID_SIZE + body.size <= SIGNED_MAX);
-    memcpy(out, label, named);
-    memcpy(out + named, cluster_id, ID_SIZE);
-    memcpy(out + named + ID_SIZE, body.data, body.size);
-    return bytes_of(out, named + ID_SIZE + body.size);
+    const struct bytes named = bytes_of_text(label);
+    assert(named.size + ID_SIZE + body.size <= SIGNED_MAX);
+    memcpy(out, named.data, named.size);
+    memcpy(out + named.size, cluster_id, ID_SIZE);
+    memcpy(out + named.size + ID_SIZE, body.data, body.size);
+    return bytes_of(out, named.size + ID_SIZE + body.size);
 }
 
 enum err roster_beacon_sign(const struct roster_beacon *b,
@@ -195,7 +187,8 @@ enum err roster_beacon_sign(const struct roster_beacon *b,
     put_u64(out + 16, b->time);
     put_u64(out + 24, b->roster_version);
     memcpy(out + 32, b->audit_head, 32);
-    const struct bytes said = signed_text(BEACON_LABEL, cluster_id, bytes_of(out, BEACON_BODY), text);
+    const struct bytes said =
+        signed_text(BEACON_LABEL, cluster_id, bytes_of(out, BEACON_BODY), text);
     return ed25519_sign(id_private, said, out + BEACON_BODY);
 }
 
@@ -222,7 +215,8 @@ enum err roster_beacon_verify(struct bytes beacon,
         return ERR_MALFORMED;
     }
     memcpy(copy, beacon.data, sizeof(copy));
-    const struct bytes said = signed_text(BEACON_LABEL, cluster_id, bytes_of(copy, BEACON_BODY), text);
+    const struct bytes said =
+        signed_text(BEACON_LABEL, cluster_id, bytes_of(copy, BEACON_BODY), text);
     TRY(ed25519_verify(id_pub, said, copy + BEACON_BODY));
     return roster_beacon_parse(bytes_of(copy, sizeof(copy)), out);
 }

@@ -68,7 +68,9 @@ enum err roster_beacon_verify(struct bytes beacon,
                               struct roster_beacon *out) MUST_USE;
 /* Inheritance: last beacon not older than the window, nor more than
  * 300 s ahead of now. ERR_REFUSED. */
-enum err roster_beacon_fresh(uint64_t beacon_time, uint32_t inherit_window_s, uint64_t now) MUST_USE;
+enum err roster_beacon_fresh(uint64_t beacon_time,
+                             uint32_t inherit_window_s,
+                             uint64_t now) MUST_USE;
 
 /* s = {member_id, roster version it was made on, new SPKI hash} || signature. */
 #define ROSTER_STATEMENT 120u

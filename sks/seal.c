@@ -14,8 +14,8 @@ static const struct kind_rule {
     enum seal_key_role role;
     bool from_client;
 } kind_rules[] = {
-    [BLOB_TOKEN] = { SEAL_BLOB_KEY, false },   [BLOB_SESSION] = { SEAL_BLOB_KEY, true },
-    [BLOB_OFFBOARD] = { SEAL_BLOB_KEY, true }, [BLOB_PUBLIC] = { SEAL_PUBLIC_KEY, false },
+    [BLOB_TOKEN] = { SEAL_BLOB_KEY, false },    [BLOB_SESSION] = { SEAL_BLOB_KEY, true },
+    [BLOB_OFFBOARD] = { SEAL_BLOB_KEY, true },  [BLOB_PUBLIC] = { SEAL_PUBLIC_KEY, false },
     [BLOB_SYSTEM] = { SEAL_SYSTEM_KEY, false },
 };
 
@@ -32,7 +32,9 @@ static bool same_id(const uint8_t a[ID_SIZE], const uint8_t b[ID_SIZE])
 
 /* ---- The ring ---- */
 
-void seal_ring_init(struct seal_ring *r, const uint8_t owner_id[ID_SIZE], const uint8_t kk_id[ID_SIZE])
+void seal_ring_init(struct seal_ring *r,
+                    const uint8_t owner_id[ID_SIZE],
+                    const uint8_t kk_id[ID_SIZE])
 {
     memset(r, 0, sizeof(*r));
     memcpy(r->owner_id, owner_id, ID_SIZE);
@@ -136,7 +138,9 @@ static void pass_wipe(struct seal_pass *p)
     bytes_wipe(p, sizeof(*p));
 }
 
-static enum err derive(const struct seal_key *key, const uint8_t nonce[BLOB_NONCE], struct xaes_seal_key *out)
+static enum err derive(const struct seal_key *key,
+                       const uint8_t nonce[BLOB_NONCE],
+                       struct xaes_seal_key *out)
 {
     uint8_t whole[CRYPT_NONCE];
     memcpy(whole, nonce, BLOB_NONCE);
@@ -149,16 +153,15 @@ static enum err open_section(struct seal_pass *p, unsigned section, uint8_t *out
     const size_t at = BLOB_HEADER + (section == SEAL_K ? p->header.len_a + BLOB_TAG : 0u);
     const size_t size = section == SEAL_K ? p->header.len_k : p->header.len_a;
     p->derived.iv[11] = section == SEAL_K ? 'K' : 'A';
-    return xaes_section_unseal(p->xaes,
-                               &p->derived,
-                               bytes_of(p->blob.data, BLOB_HEADER),
-                               bytes_of(p->blob.data + at, size),
-                               p->blob.data + at + size,
-                               out);
+    return xaes_section_unseal(p->xaes, &p->derived, bytes_of(p->blob.data, BLOB_HEADER),
+                               bytes_of(p->blob.data + at, size), p->blob.data + at + size, out);
 }
 
 /* Opens the wanted sections into buffer: A first, K behind it. */
-static enum err open_sections(struct seal_pass *p, unsigned sections, uint8_t *buffer, struct seal_opened *o)
+static enum err open_sections(struct seal_pass *p,
+                              unsigned sections,
+                              uint8_t *buffer,
+                              struct seal_opened *o)
 {
     const size_t len_a = p->header.len_a;
     const bool public = p->header.kind == BLOB_PUBLIC;
@@ -241,7 +244,8 @@ static enum err fill_header(const struct seal_ring *ring,
 {
     memset(h, 0, sizeof(*h));
     const size_t len_k = d->info == NULL ? 0 : seal_k_size(d->info);
-    if (d->a.size > LIMIT_BLOB || len_k > LIMIT_BLOB || BLOB_OVERHEAD + d->a.size + len_k > LIMIT_BLOB) {
+    if (d->a.size > LIMIT_BLOB || len_k > LIMIT_BLOB ||
+        BLOB_OVERHEAD + d->a.size + len_k > LIMIT_BLOB) {
         return ERR_TOO_LARGE;
     }
     h->kind = d->kind;

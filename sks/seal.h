@@ -78,12 +78,12 @@ enum seal_flag {
 
 /* Section K. */
 struct key_info {
-    uint8_t class;  /* enum seal_class */
-    uint16_t type;  /* enum seal_key_type, any CKK_ of a secret key */
-    uint16_t bits;  /* of n or of the secret; or enum seal_curve */
+    uint8_t class; /* enum seal_class */
+    uint16_t type; /* enum seal_key_type, any CKK_ of a secret key */
+    uint16_t bits; /* of n or of the secret; or enum seal_curve */
     uint16_t mech_count;
-    uint32_t usage; /* enum seal_usage */
-    uint32_t flags; /* enum seal_flag */
+    uint32_t usage;                 /* enum seal_usage */
+    uint32_t flags;                 /* enum seal_flag */
     uint64_t not_before, not_after; /* inclusive, Unix seconds, 0 = none */
     uint64_t pka_fail_limit;
     uint32_t mech[SEAL_MECHANISMS]; /* CKM_, ascending, once each; none = all */
@@ -105,12 +105,17 @@ enum err seal_material_size(const struct key_info *k, size_t *size, bool *any) M
  * encode: same checks first, then ERR_TOO_LARGE past capacity. */
 enum err seal_k_decode(struct bytes plain, struct key_info *out) MUST_USE;
 size_t seal_k_size(const struct key_info *k);
-enum err seal_k_encode(const struct key_info *k, uint8_t *out, size_t capacity, size_t *size) MUST_USE;
+enum err seal_k_encode(const struct key_info *k,
+                       uint8_t *out,
+                       size_t capacity,
+                       size_t *size) MUST_USE;
 /* All rules on the plain sections of this kind: A alone (k NULL: not opened, or
  * kind 4), and that A says the same as K. ERR_BAD_CONTENT. */
 enum err seal_a_check(unsigned kind, struct bytes a, const struct key_info *k) MUST_USE;
 /* Verifier of a per-key authorization value. check: ERR_PIN_INCORRECT. */
-enum err seal_pka_make(struct bytes auth_data, const uint8_t salt[16], uint8_t out[SEAL_PKA]) MUST_USE;
+enum err seal_pka_make(struct bytes auth_data,
+                       const uint8_t salt[16],
+                       uint8_t out[SEAL_PKA]) MUST_USE;
 enum err seal_pka_check(struct bytes auth_data, const uint8_t pka[SEAL_PKA]) MUST_USE;
 
 /* One key of a ring: BK, PUB or SYS under one SMK. */
@@ -130,7 +135,9 @@ struct seal_ring {
     unsigned count;
     struct seal_key key[SEAL_RING_KEYS];
 };
-void seal_ring_init(struct seal_ring *r, const uint8_t owner_id[ID_SIZE], const uint8_t kk_id[ID_SIZE]);
+void seal_ring_init(struct seal_ring *r,
+                    const uint8_t owner_id[ID_SIZE],
+                    const uint8_t kk_id[ID_SIZE]);
 /* Copies the key into an AES schedule; the caller wipes its own. ERR_FULL, ERR_CRYPTO. */
 enum err seal_ring_add(struct seal_ring *r,
                        enum seal_key_role role,

@@ -182,7 +182,7 @@ enum err seal_k_decode(struct bytes plain, struct key_info *out)
         return ERR_BAD_CONTENT;
     }
     for (unsigned i = 0; i < k.mech_count; i++) {
-        k.mech[i] = get_u32(at + 4u * i);
+        k.mech[i] = get_u32(at + 4u * (size_t)i);
     }
     at += 4u * (size_t)k.mech_count;
     left -= 4u * (size_t)k.mech_count;
@@ -226,7 +226,8 @@ enum err seal_k_encode(const struct key_info *k, uint8_t *out, size_t capacity, 
 
 /* ---- A against its kind, and against K ---- */
 
-static bool same_bits(struct bytes a, uint32_t word, uint32_t first, const uint32_t *types, unsigned n)
+static bool same_bits(
+    struct bytes a, uint32_t word, uint32_t first, const uint32_t *types, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         bool said = false;
@@ -273,7 +274,8 @@ static enum err same_as_k(struct bytes a, uint64_t class, const struct key_info 
     if (!same_bits(a, k->usage, ATTRIBUTES_ENCRYPT, NULL, 9)) {
         return ERR_BAD_CONTENT;
     }
-    if (!same_bits(a, k->flags, 0, flag_attribute, sizeof(flag_attribute) / sizeof(flag_attribute[0]))) {
+    if (!same_bits(a, k->flags, 0, flag_attribute,
+                   sizeof(flag_attribute) / sizeof(flag_attribute[0]))) {
         return ERR_BAD_CONTENT;
     }
     return has_template(a) == ((k->flags & SEAL_HAS_TEMPLATE) != 0) ? ERR_OK : ERR_BAD_CONTENT;
@@ -313,7 +315,8 @@ enum err seal_a_check(unsigned kind, struct bytes a, const struct key_info *k)
 enum err seal_pka_make(struct bytes auth_data, const uint8_t salt[16], uint8_t out[SEAL_PKA])
 {
     KEY_SCOPED(verifier);
-    TRY(crypt_hk(auth_data, bytes_of(salt, 16), "pka", bytes_of(NULL, 0), verifier, sizeof(verifier)));
+    TRY(crypt_hk(auth_data, bytes_of(salt, 16), "pka", bytes_of(NULL, 0), verifier,
+                 sizeof(verifier)));
     memcpy(out, salt, 16);
     memcpy(out + 16, verifier, sizeof(verifier));
     return ERR_OK;

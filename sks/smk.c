@@ -22,11 +22,8 @@ static const char *const use_label[SMK_USES] = {
 };
 
 /* HK without salt, context one id (NULL: none). */
-static enum err derive(const uint8_t key[CRYPT_KEY],
-                       const char *label,
-                       const uint8_t *id,
-                       uint8_t *out,
-                       size_t n)
+static enum err derive(
+    const uint8_t key[CRYPT_KEY], const char *label, const uint8_t *id, uint8_t *out, size_t n)
 {
     const struct bytes context = id == NULL ? NOTHING : bytes_of(id, ID_SIZE);
     return crypt_hk(bytes_of(key, CRYPT_KEY), NOTHING, label, context, out, n);
@@ -42,17 +39,23 @@ enum err smk_tk_id(const uint8_t tk[CRYPT_KEY], uint8_t out[ID_SIZE])
     return derive(tk, "id", NULL, out, ID_SIZE);
 }
 
-enum err smk_kk_id(const uint8_t kk[CRYPT_KEY], const uint8_t owner_id[ID_SIZE], uint8_t out[ID_SIZE])
+enum err smk_kk_id(const uint8_t kk[CRYPT_KEY],
+                   const uint8_t owner_id[ID_SIZE],
+                   uint8_t out[ID_SIZE])
 {
     return derive(kk, "id", owner_id, out, ID_SIZE);
 }
 
-enum err smk_share(const uint8_t smk[CRYPT_KEY], const uint8_t kr_id[ID_SIZE], uint8_t out[CRYPT_KEY])
+enum err smk_share(const uint8_t smk[CRYPT_KEY],
+                   const uint8_t kr_id[ID_SIZE],
+                   uint8_t out[CRYPT_KEY])
 {
     return derive(smk, "share", kr_id, out, CRYPT_KEY);
 }
 
-enum err smk_public(const uint8_t smk[CRYPT_KEY], const uint8_t kr_id[ID_SIZE], uint8_t out[CRYPT_KEY])
+enum err smk_public(const uint8_t smk[CRYPT_KEY],
+                    const uint8_t kr_id[ID_SIZE],
+                    uint8_t out[CRYPT_KEY])
 {
     return derive(smk, "public", kr_id, out, CRYPT_KEY);
 }
@@ -68,12 +71,8 @@ enum err smk_blob_key(const uint8_t kk[CRYPT_KEY],
     memcpy(context, smk_id_of_ks, ID_SIZE);
     memcpy(context + ID_SIZE, kr_id, ID_SIZE);
     memcpy(context + 2 * (size_t)ID_SIZE, kk_id, ID_SIZE);
-    return crypt_hk(bytes_of(kk, CRYPT_KEY),
-                    bytes_of(ks, CRYPT_KEY),
-                    "blob",
-                    bytes_of(context, sizeof(context)),
-                    out,
-                    CRYPT_KEY);
+    return crypt_hk(bytes_of(kk, CRYPT_KEY), bytes_of(ks, CRYPT_KEY), "blob",
+                    bytes_of(context, sizeof(context)), out, CRYPT_KEY);
 }
 
 enum err smk_cluster_key(const uint8_t smk[CRYPT_KEY],
@@ -145,12 +144,9 @@ enum err smk_set_seal_with(const struct smk_set *s,
     set_aad(cluster_id, aad);
     smk_set_encode(s, plain);
     memcpy(out, nonce, CRYPT_NONCE);
-    const enum err e = xaes_seal_once(cuk,
-                                      nonce,
-                                      bytes_of(aad, sizeof(aad)),
-                                      bytes_of(plain, sizeof(plain)),
-                                      sealed,
-                                      sealed + SMK_SET_SIZE);
+    const enum err e =
+        xaes_seal_once(cuk, nonce, bytes_of(aad, sizeof(aad)), bytes_of(plain, sizeof(plain)),
+                       sealed, sealed + SMK_SET_SIZE);
     bytes_wipe(plain, sizeof(plain));
     return e;
 }
@@ -178,12 +174,9 @@ enum err smk_set_open(struct bytes sealed,
     }
     memcpy(copy, sealed.data, sizeof(copy));
     set_aad(cluster_id, aad);
-    TRY(xaes_unseal_once(cuk,
-                         copy,
-                         bytes_of(aad, sizeof(aad)),
+    TRY(xaes_unseal_once(cuk, copy, bytes_of(aad, sizeof(aad)),
                          bytes_of(copy + CRYPT_NONCE, SMK_SET_SIZE),
-                         copy + CRYPT_NONCE + SMK_SET_SIZE,
-                         plain));
+                         copy + CRYPT_NONCE + SMK_SET_SIZE, plain));
     const enum err e = smk_set_decode(bytes_of(plain, sizeof(plain)), out);
     bytes_wipe(plain, sizeof(plain));
     return e;
@@ -214,7 +207,7 @@ enum err smk_opener_make(const struct smk_set *s,
     const uint8_t *const smk[SMK_OPENERS] = { s->primary, s->rollover };
     assert(s->count == 1 || s->count == 2);
     __attribute__((cleanup(smk_opener_wipe))) struct smk_opener o = { .count = s->count };
-    for (unsigned i = 0; i < s->count; i++) {
+    for (unsigned i = 0; i < s->count && i < SMK_OPENERS; i++) {
         TRY(smk_id(smk[i], o.key[i].smk_id));
         TRY(smk_cluster_key(smk[i], use, cluster_id, o.key[i].key));
     }
@@ -251,7 +244,9 @@ bool smk_rollover_allowed(unsigned needed_shares, bool confirmed)
     return needed_shares < SMK_SHARES || confirmed;
 }
 
-enum err smk_domain_key(struct bytes secret_text, const uint8_t domain_id[ID_SIZE], uint8_t out[CRYPT_KEY])
+enum err smk_domain_key(struct bytes secret_text,
+                        const uint8_t domain_id[ID_SIZE],
+                        uint8_t out[CRYPT_KEY])
 {
     return crypt_scrypt(secret_text, bytes_of(domain_id, ID_SIZE), 17, out, CRYPT_KEY);
 }

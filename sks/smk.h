@@ -16,14 +16,17 @@
 enum err smk_id(const uint8_t smk[CRYPT_KEY], uint8_t out[ID_SIZE]) MUST_USE;
 enum err smk_tk_id(const uint8_t tk[CRYPT_KEY], uint8_t out[ID_SIZE]) MUST_USE;
 /* kk_id (owner: keyring id) and cuk_id (owner: cluster id). */
-enum err smk_kk_id(const uint8_t kk[CRYPT_KEY], const uint8_t owner_id[ID_SIZE], uint8_t out[ID_SIZE])
-    MUST_USE;
+enum err smk_kk_id(const uint8_t kk[CRYPT_KEY],
+                   const uint8_t owner_id[ID_SIZE],
+                   uint8_t out[ID_SIZE]) MUST_USE;
 
 /* KS and PUB of a keyring; BK from KK and KS. */
-enum err smk_share(const uint8_t smk[CRYPT_KEY], const uint8_t kr_id[ID_SIZE], uint8_t out[CRYPT_KEY])
-    MUST_USE;
-enum err smk_public(const uint8_t smk[CRYPT_KEY], const uint8_t kr_id[ID_SIZE], uint8_t out[CRYPT_KEY])
-    MUST_USE;
+enum err smk_share(const uint8_t smk[CRYPT_KEY],
+                   const uint8_t kr_id[ID_SIZE],
+                   uint8_t out[CRYPT_KEY]) MUST_USE;
+enum err smk_public(const uint8_t smk[CRYPT_KEY],
+                    const uint8_t kr_id[ID_SIZE],
+                    uint8_t out[CRYPT_KEY]) MUST_USE;
 enum err smk_blob_key(const uint8_t kk[CRYPT_KEY],
                       const uint8_t ks[CRYPT_KEY],
                       const uint8_t smk_id_of_ks[ID_SIZE],
@@ -88,13 +91,14 @@ enum err smk_opener_make(const struct smk_set *s,
                          const uint8_t cluster_id[ID_SIZE],
                          struct smk_opener *out) MUST_USE;
 /* ERR_WRONG_KEY; *out is borrowed. */
-enum err smk_opener_find(const struct smk_opener *o, const uint8_t id[ID_SIZE], const uint8_t **out)
-    MUST_USE;
+enum err smk_opener_find(const struct smk_opener *o,
+                         const uint8_t id[ID_SIZE],
+                         const uint8_t **out) MUST_USE;
 void smk_opener_wipe(struct smk_opener *o);
 
 /* Rollover. A share is needed while a stored blob is under it, while off-board
  * keys are allowed, and until retired + 12 h. */
-#define SMK_SHARE_S (12u * 3600u)
+#define SMK_SHARE_S 43200u /* 12 h */
 #define SMK_SHARES 4u
 bool smk_share_needed(bool stored_under_it, bool offboard_allowed, uint64_t retired, uint64_t now);
 /* False: four needed shares and not confirmed. True with four: drop the oldest. */
@@ -104,9 +108,10 @@ bool smk_rollover_allowed(unsigned needed_shares, bool confirmed);
  * XA(STK, nonce, these 64); file state.<sequence & 1>. */
 #define SMK_SLOT_HEADER 64u
 #define SMK_SLOT_OVERHEAD (SMK_SLOT_HEADER + CRYPT_TAG)
-#define SMK_SLOT_MAX (8u * 1024u * 1024u)
-enum err smk_state_key(const uint8_t mtk[CRYPT_KEY], const uint8_t core_id[ID_SIZE], uint8_t out[CRYPT_KEY])
-    MUST_USE;
+#define SMK_SLOT_MAX 8388608u
+enum err smk_state_key(const uint8_t mtk[CRYPT_KEY],
+                       const uint8_t core_id[ID_SIZE],
+                       uint8_t out[CRYPT_KEY]) MUST_USE;
 /* Appends the slot to out, which must be empty. */
 enum err smk_slot_seal(const uint8_t stk[CRYPT_KEY],
                        const uint8_t core_id[ID_SIZE],
@@ -130,7 +135,8 @@ enum err smk_slot_open(struct bytes slot,
 unsigned smk_slot_file(uint64_t sequence); /* 0 or 1 */
 
 /* DK = scrypt(domain secret text, domain_id, 2^17, 8, 1, 32): 0.44 s, 128 MiB. */
-enum err smk_domain_key(struct bytes secret_text, const uint8_t domain_id[ID_SIZE], uint8_t out[CRYPT_KEY])
-    MUST_USE;
+enum err smk_domain_key(struct bytes secret_text,
+                        const uint8_t domain_id[ID_SIZE],
+                        uint8_t out[CRYPT_KEY]) MUST_USE;
 
 #endif

@@ -7,14 +7,12 @@
 #include "sks/smk.h"
 #include "sks/wipe.h"
 
-enum err smk_state_key(const uint8_t mtk[CRYPT_KEY], const uint8_t core_id[ID_SIZE], uint8_t out[CRYPT_KEY])
+enum err smk_state_key(const uint8_t mtk[CRYPT_KEY],
+                       const uint8_t core_id[ID_SIZE],
+                       uint8_t out[CRYPT_KEY])
 {
-    return crypt_hk(bytes_of(mtk, CRYPT_KEY),
-                    bytes_of(NULL, 0),
-                    "state",
-                    bytes_of(core_id, ID_SIZE),
-                    out,
-                    CRYPT_KEY);
+    return crypt_hk(bytes_of(mtk, CRYPT_KEY), bytes_of(NULL, 0), "state",
+                    bytes_of(core_id, ID_SIZE), out, CRYPT_KEY);
 }
 
 unsigned smk_slot_file(uint64_t sequence)
@@ -43,7 +41,8 @@ enum err smk_slot_seal_with(const uint8_t stk[CRYPT_KEY],
     put_u32(at + 32, (uint32_t)body.size);
     memcpy(at + 40, nonce, CRYPT_NONCE);
     uint8_t *sealed = at + SMK_SLOT_HEADER;
-    TRY(xaes_seal_once(stk, nonce, bytes_of(at, SMK_SLOT_HEADER), body, sealed, sealed + body.size));
+    TRY(xaes_seal_once(stk, nonce, bytes_of(at, SMK_SLOT_HEADER), body, sealed,
+                       sealed + body.size));
     out->size = total;
     return ERR_OK;
 }
@@ -89,12 +88,9 @@ enum err smk_slot_open(struct bytes slot,
     }
     const size_t size = slot.size - SMK_SLOT_OVERHEAD;
     TRY(secret_alloc(&plain, size));
-    TRY(xaes_unseal_once(stk,
-                         slot.data + 40,
-                         bytes_of(slot.data, SMK_SLOT_HEADER),
+    TRY(xaes_unseal_once(stk, slot.data + 40, bytes_of(slot.data, SMK_SLOT_HEADER),
                          bytes_of(slot.data + SMK_SLOT_HEADER, size),
-                         slot.data + SMK_SLOT_HEADER + size,
-                         plain.data));
+                         slot.data + SMK_SLOT_HEADER + size, plain.data));
     *sequence = get_u64(slot.data + 24);
     *body = secret_take(&plain);
     return ERR_OK;

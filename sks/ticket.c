@@ -99,17 +99,16 @@ enum err ticket_seal_with(const struct ticket *t,
     memcpy(out + 24, t->keyring_id, ID_SIZE);
     memcpy(out + 40, nonce, CRYPT_NONCE);
     encode(t, plain);
-    const enum err e = xaes_seal_once(tk,
-                                      nonce,
-                                      bytes_of(out, BLOB_TICKET_HEADER),
-                                      bytes_of(plain, sizeof(plain)),
-                                      sealed,
-                                      sealed + BLOB_TICKET_SEALED);
+    const enum err e =
+        xaes_seal_once(tk, nonce, bytes_of(out, BLOB_TICKET_HEADER), bytes_of(plain, sizeof(plain)),
+                       sealed, sealed + BLOB_TICKET_SEALED);
     bytes_wipe(plain, sizeof(plain));
     return e;
 }
 
-enum err ticket_seal(const struct ticket *t, const uint8_t tk[CRYPT_KEY], uint8_t out[BLOB_TICKET_SIZE])
+enum err ticket_seal(const struct ticket *t,
+                     const uint8_t tk[CRYPT_KEY],
+                     uint8_t out[BLOB_TICKET_SIZE])
 {
     uint8_t nonce[CRYPT_NONCE];
     TRY(crypt_nonce(nonce, sizeof(nonce)));
@@ -135,12 +134,9 @@ enum err ticket_open(struct bytes sealed,
     if (blob_id_order(id, h.tk_id) != 0 || blob_id_order(keyring_id, h.keyring_id) != 0) {
         return ERR_WRONG_KEY;
     }
-    TRY(xaes_unseal_once(tk,
-                         h.nonce,
-                         bytes_of(copy, BLOB_TICKET_HEADER),
+    TRY(xaes_unseal_once(tk, h.nonce, bytes_of(copy, BLOB_TICKET_HEADER),
                          bytes_of(copy + BLOB_TICKET_HEADER, BLOB_TICKET_SEALED),
-                         copy + BLOB_TICKET_HEADER + BLOB_TICKET_SEALED,
-                         plain));
+                         copy + BLOB_TICKET_HEADER + BLOB_TICKET_SEALED, plain));
     memcpy(t.keyring_id, h.keyring_id, ID_SIZE);
     const enum err e = decode(plain, &t);
     bytes_wipe(plain, sizeof(plain));

@@ -27,8 +27,9 @@ struct ticket {
 void ticket_wipe(struct ticket *t);
 
 /* tk_id is derived from tk. ERR_BAD_CONTENT where the ticket breaks a rule. */
-enum err ticket_seal(const struct ticket *t, const uint8_t tk[CRYPT_KEY], uint8_t out[BLOB_TICKET_SIZE])
-    MUST_USE;
+enum err ticket_seal(const struct ticket *t,
+                     const uint8_t tk[CRYPT_KEY],
+                     uint8_t out[BLOB_TICKET_SIZE]) MUST_USE;
 enum err ticket_seal_with(const struct ticket *t,
                           const uint8_t tk[CRYPT_KEY],
                           const uint8_t nonce[CRYPT_NONCE],

@@ -15,7 +15,11 @@ static uint64_t share_retired(void)
     return get_u64(share.data + 80);
 }
 
-static void add(struct seal_ring *r, enum seal_key_role role, const char *smk, const char *key, uint64_t retired)
+static void add(struct seal_ring *r,
+                enum seal_key_role role,
+                const char *smk,
+                const char *key,
+                uint64_t retired)
 {
     cr_assert_eq(seal_ring_add(r, role, vector_key(smk), retired, vector_key(key)), ERR_OK);
 }
@@ -50,7 +54,8 @@ static struct seal_source source_of(json_t *c, struct bytes blob)
 {
     json_t *context = vector_section("blob_context");
     const char *from = json_string_value(json_object_get(c, "source"));
-    const bool client_kind = blob.size > 4 && (blob.data[4] == BLOB_SESSION || blob.data[4] == BLOB_OFFBOARD);
+    const bool client_kind =
+        blob.size > 4 && (blob.data[4] == BLOB_SESSION || blob.data[4] == BLOB_OFFBOARD);
     struct seal_source s = { 0 };
     json_t *family = json_object_get(c, "family") != NULL ? c : context;
     json_t *offboard = json_object_get(c, "offboard") != NULL ? c : context;
@@ -63,7 +68,10 @@ static struct seal_source source_of(json_t *c, struct bytes blob)
     return s;
 }
 
-static enum err open_as(struct bytes blob, const struct seal_source *s, unsigned sections, struct seal_opened *o)
+static enum err open_as(struct bytes blob,
+                        const struct seal_source *s,
+                        unsigned sections,
+                        struct seal_opened *o)
 {
     return seal_open(blob, ring_for(blob), s, sections, plain, sizeof(plain), o);
 }
@@ -111,7 +119,8 @@ static void expect_same_seal(struct bytes blob, const struct seal_opened *o)
     r.key[0] = *o->key; /* also what lies under the old SMK */
     r.key[0].retired = 0;
     r.count = 1;
-    cr_assert_eq(seal_make_with(&r, &d, o->header.nonce, blob_out, sizeof(blob_out), &size), ERR_OK);
+    cr_assert_eq(seal_make_with(&r, &d, o->header.nonce, blob_out, sizeof(blob_out), &size),
+                 ERR_OK);
     cr_expect(vector_same(blob, blob_out, size));
 }
 
@@ -188,8 +197,8 @@ Test(sks_blob, the_largest_blob_has_exactly_64_kib)
     const size_t value_size = vector_number(c, "value_len");
     const struct bytes header = vector_hex(c, "header");
     static uint8_t a[LIMIT_BLOB];
-    static const uint8_t start[] = { 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1,
-                                     0, 0, 0, 1, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0x11, 0, 0, 0 };
+    static const uint8_t start[] = { 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    1, 0, 0,
+                                     0, 1, 0, 0, 0, 1, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0x11, 0, 0, 0 };
     struct blob_header h;
     struct seal_opened o = { 0 };
     uint8_t hash[32];
@@ -231,7 +240,8 @@ Test(sks_blob, resealing_raises_the_generation_and_changes_the_smk)
         cr_assert_eq(open_as(old, &s, SEAL_A | SEAL_K, &o), ERR_OK);
         cr_expect_neq(o.key->retired, 0);
         const uint8_t *nonce = vector_fixed(c, "nonce", BLOB_NONCE);
-        cr_assert_eq(seal_again_with(&keyring, &o, nonce, blob_out, sizeof(blob_out), &size), ERR_OK);
+        cr_assert_eq(seal_again_with(&keyring, &o, nonce, blob_out, sizeof(blob_out), &size),
+                     ERR_OK);
         cr_expect(vector_same(vector_hex(c, "new"), blob_out, size), "%s", vector_name(c));
         cr_assert_eq(seal_again(&keyring, &o, blob_out, sizeof(blob_out), &size), ERR_OK);
         cr_expect_eq(open_as(bytes_of(blob_out, size), &s, SEAL_A | SEAL_K, &o), ERR_OK);
@@ -268,16 +278,15 @@ Test(sks_blob, share_and_rollover_cases)
     size_t i = 0;
     json_array_foreach(vector_section("share_cases"), i, c)
     {
-        const bool needed = smk_share_needed(vector_bool(c, "stored_under_it"),
-                                             vector_bool(c, "offboard_allowed"),
-                                             vector_number(c, "retired"),
-                                             vector_number(c, "now"));
+        const bool needed =
+            smk_share_needed(vector_bool(c, "stored_under_it"), vector_bool(c, "offboard_allowed"),
+                             vector_number(c, "retired"), vector_number(c, "now"));
         cr_expect_eq(needed, vector_bool(c, "needed"), "case %zu", i);
     }
     json_array_foreach(vector_section("rollover_cases"), i, c)
     {
-        const bool allowed =
-            smk_rollover_allowed((unsigned)vector_number(c, "needed_shares"), vector_bool(c, "confirmed"));
+        const bool allowed = smk_rollover_allowed((unsigned)vector_number(c, "needed_shares"),
+                                                  vector_bool(c, "confirmed"));
         cr_expect_eq(allowed, vector_bool(c, "allowed"), "case %zu", i);
     }
 }
@@ -291,11 +300,13 @@ Test(sks_blob, every_flipped_bit_and_every_truncation_is_refused)
     memcpy(copy, blob.data, blob.size);
     for (size_t bit = 0; bit < blob.size * 8; bit++) {
         copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        cr_expect_neq(open_as(bytes_of(copy, blob.size), &s, SEAL_A | SEAL_K, &o), ERR_OK, "bit %zu", bit);
+        cr_expect_neq(open_as(bytes_of(copy, blob.size), &s, SEAL_A | SEAL_K, &o), ERR_OK,
+                      "bit %zu", bit);
         copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     for (size_t size = 0; size < blob.size; size++) {
-        cr_expect_eq(open_as(bytes_of(copy, size), &s, SEAL_A | SEAL_K, &o), ERR_MALFORMED, "%zu", size);
+        cr_expect_eq(open_as(bytes_of(copy, size), &s, SEAL_A | SEAL_K, &o), ERR_MALFORMED, "%zu",
+                     size);
     }
     cr_expect_eq(open_as(bytes_of(copy, blob.size), &s, SEAL_A | SEAL_K, &o), ERR_OK);
 }
@@ -322,7 +333,8 @@ Test(sks_blob, sections_of_two_seals_never_fit_together)
             }
         }
         struct seal_opened p = { 0 };
-        cr_expect_eq(open_as(bytes_of(mixed, size), &s, SEAL_A | SEAL_K, &p), ERR_BAD_TAG, "mask %u", mask);
+        cr_expect_eq(open_as(bytes_of(mixed, size), &s, SEAL_A | SEAL_K, &p), ERR_BAD_TAG,
+                     "mask %u", mask);
     }
 }
 
@@ -338,7 +350,8 @@ Test(sks_blob, moved_to_another_keyring_it_does_not_open)
     add(&r, SEAL_BLOB_KEY, "smk_id", "BK", 0); /* even with the same key */
     cr_expect_eq(seal_open(blob, &r, &s, SEAL_K, plain, sizeof(plain), &o), ERR_WRONG_KEY);
     memcpy(copy + 24, vector_key("keyring2_id"), ID_SIZE);
-    cr_expect_eq(seal_open(bytes_of(copy, blob.size), &r, &s, SEAL_K, plain, sizeof(plain), &o), ERR_BAD_TAG);
+    cr_expect_eq(seal_open(bytes_of(copy, blob.size), &r, &s, SEAL_K, plain, sizeof(plain), &o),
+                 ERR_BAD_TAG);
     seal_ring_drop(&r);
 }
 

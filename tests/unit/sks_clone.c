@@ -60,12 +60,14 @@ static void load(const char *name, struct known *k)
     memset(k, 0, sizeof(*k));
     k->c = json_object_get(vector_section("clone"), name);
     json_t *rosters = vector_section("roster");
-    cr_assert_eq(smk_set_decode(vector_hex(vector_section("keys"), "smk_set_plain"), &k->set), ERR_OK);
+    cr_assert_eq(smk_set_decode(vector_hex(vector_section("keys"), "smk_set_plain"), &k->set),
+                 ERR_OK);
     cr_assert_eq(clone_params_decode(vector_fixed(k->c, "P", CLONE_P), &k->params), ERR_OK);
     k->own = own_of(&k->params);
     const struct smk_opener o = roster_opener(&k->set);
     const char *which = k->params.purpose == CLONE_JOIN ? "one_member" : "two_members";
-    cr_assert_eq(roster_open(vector_hex(rosters, which), k->params.cluster_id, &o, &k->roster), ERR_OK);
+    cr_assert_eq(roster_open(vector_hex(rosters, which), k->params.cluster_id, &o, &k->roster),
+                 ERR_OK);
     fill_gift(k);
     k->donor_id = vector_fixed(k->c, "ID_donor_priv", 32);
     k->joiner_id = vector_fixed(k->c, "ID_joiner_priv", 32);
@@ -88,11 +90,15 @@ static void donor_begin(const struct known *k, struct clone_donor *d, uint8_t m1
     cr_assert_eq(clone_donor_begin(d, &k->params, k->donor_id, &k->donor_chance, m1), ERR_OK);
 }
 
-static void joiner_begin(const struct known *k, const uint8_t m1[CLONE_M1], struct clone_joiner *j, uint8_t m2[CLONE_M2])
+static void joiner_begin(const struct known *k,
+                         const uint8_t m1[CLONE_M1],
+                         struct clone_joiner *j,
+                         uint8_t m2[CLONE_M2])
 {
     const struct clone_proof proof = proof_of(k);
     const struct bytes in = bytes_of(m1, CLONE_M1);
-    cr_assert_eq(clone_joiner_begin(j, in, &k->own, &k->roster, &proof, &k->joiner_chance, m2), ERR_OK);
+    cr_assert_eq(clone_joiner_begin(j, in, &k->own, &k->roster, &proof, &k->joiner_chance, m2),
+                 ERR_OK);
 }
 
 /* Both sides up to M3. */
@@ -224,7 +230,8 @@ Test(sks_clone, a_joiner_answers_only_a_right_m1)
         const struct clone_own own = own_of_case(json_object_get(c, "own"));
         const struct roster r = roster_of_case(json_object_get(c, "active"));
         struct clone_params p = { 0 };
-        const enum err e = clone_joiner_check_m1(vector_hex(c, "M1"), &own, r.count == 0 ? NULL : &r, &p);
+        const enum err e =
+            clone_joiner_check_m1(vector_hex(c, "M1"), &own, r.count == 0 ? NULL : &r, &p);
         EXPECT_VERDICT(c, e);
         cr_expect_eq(p.purpose == 0, e != ERR_OK, "%s: nothing on failure", vector_name(c));
     }
@@ -286,8 +293,9 @@ Test(sks_clone, each_message_with_a_byte_changed_ends_the_run)
         struct clone_joiner j = { 0 };
         memcpy(m1, vector_fixed(k.c, "M1", CLONE_M1), CLONE_M1);
         m1[at] ^= 0x40;
-        cr_expect_neq(
-            clone_joiner_begin(&j, bytes_of(m1, CLONE_M1), &k.own, &k.roster, &proof, &k.joiner_chance, m2), ERR_OK);
+        cr_expect_neq(clone_joiner_begin(&j, bytes_of(m1, CLONE_M1), &k.own, &k.roster, &proof,
+                                         &k.joiner_chance, m2),
+                      ERR_OK);
         cr_expect(wiped(&j.run), "%zu", at);
     }
     for (size_t at = 0; at < CLONE_M2; at++) {
@@ -303,7 +311,8 @@ Test(sks_clone, each_message_with_a_byte_changed_ends_the_run)
         struct clone_joiner j = { 0 };
         run_to_m3(&k, &d, &j);
         m3_made[at] ^= 0x40;
-        cr_expect_eq(clone_joiner_take_m3(&j, bytes_of(m3_made, CLONE_M3), NULL, &taken), ERR_BAD_TAG);
+        cr_expect_eq(clone_joiner_take_m3(&j, bytes_of(m3_made, CLONE_M3), NULL, &taken),
+                     ERR_BAD_TAG);
         cr_expect(wiped(&j.run) && bytes_all_zero(bytes_of(&taken, sizeof(taken))), "%zu", at);
         cr_expect_eq(clone_donor_check_m4(&d, bytes_of(m4, sizeof(m4))), ERR_BAD_TAG);
         cr_expect(wiped(&d.run));
@@ -311,7 +320,10 @@ Test(sks_clone, each_message_with_a_byte_changed_ends_the_run)
 }
 
 /* The donor's rules on a run whose M2 was right. */
-static enum err rules_with(const struct known *k, const struct roster *r, uint64_t beacon, uint64_t now)
+static enum err rules_with(const struct known *k,
+                           const struct roster *r,
+                           uint64_t beacon,
+                           uint64_t now)
 {
     struct clone_donor d = { 0 };
     struct clone_joiner j = { 0 };
@@ -377,7 +389,8 @@ Test(sks_clone, a_run_knows_its_order)
     uint8_t m1[CLONE_M1], m2[CLONE_M2], m4[CLONE_M4];
     char words[CLONE_WORDS];
     load("join", &k);
-    cr_expect_eq(clone_donor_check_m2(&d, bytes_of(m2, sizeof(m2)), k.dk, k.invite), ERR_WRONG_STATE);
+    cr_expect_eq(clone_donor_check_m2(&d, bytes_of(m2, sizeof(m2)), k.dk, k.invite),
+                 ERR_WRONG_STATE);
     cr_expect_eq(clone_joiner_make_m4(&j, m4), ERR_WRONG_STATE);
     cr_expect_eq(clone_donor_words(&d, words), ERR_WRONG_STATE);
     donor_begin(&k, &d, m1);
@@ -385,11 +398,13 @@ Test(sks_clone, a_run_knows_its_order)
     donor_begin(&k, &d, m1);
     joiner_begin(&k, m1, &j, m2);
     cr_assert_eq(clone_donor_check_m2(&d, bytes_of(m2, sizeof(m2)), k.dk, k.invite), ERR_OK);
-    cr_expect_eq(clone_donor_make_m3(&d, k.donor_id, &k.gift, m3_made), ERR_WRONG_STATE); /* rules unseen */
+    cr_expect_eq(clone_donor_make_m3(&d, k.donor_id, &k.gift, m3_made),
+                 ERR_WRONG_STATE); /* rules unseen */
     cr_expect(wiped(&d.run));
     run_to_m3(&k, &d, &j);
     cr_assert_eq(clone_joiner_take_m3(&j, bytes_of(m3_made, CLONE_M3), NULL, &taken), ERR_OK);
-    cr_expect_eq(clone_joiner_take_m3(&j, bytes_of(m3_made, CLONE_M3), NULL, &taken), ERR_WRONG_STATE);
+    cr_expect_eq(clone_joiner_take_m3(&j, bytes_of(m3_made, CLONE_M3), NULL, &taken),
+                 ERR_WRONG_STATE);
     donor_begin(&k, &d, m1);
     cr_expect_eq(clone_donor_check_m2(&d, bytes_of(m2, sizeof(m2)), k.dk, NULL), ERR_WRONG_STATE);
 }

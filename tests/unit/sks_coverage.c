@@ -80,7 +80,8 @@ Test(sks_coverage, the_named_tests_read_the_section)
     static char text[262144];
     char path[128], quoted[64];
     for (size_t i = 0; i < COVERED; i++) {
-        cr_expect_not_null(json_object_get(vector_root(), covered[i].section), "%s", covered[i].section);
+        cr_expect_not_null(json_object_get(vector_root(), covered[i].section), "%s",
+                           covered[i].section);
         if (covered[i].test == NULL) {
             continue;
         }

@@ -30,7 +30,8 @@ Test(sks_invite, the_known_invite_opens_in_its_time_and_seals_to_the_same_bytes)
     size_t n = 0;
     memcpy(i.invite_id, vector_fixed(v, "invite_id", ID_SIZE), ID_SIZE);
     memcpy(i.secret, vector_fixed(v, "secret", 32), 32);
-    cr_assert_eq(invite_seal_with(&i, cluster, &opener, vector_fixed(v, "nonce", CRYPT_NONCE), out), ERR_OK);
+    cr_assert_eq(invite_seal_with(&i, cluster, &opener, vector_fixed(v, "nonce", CRYPT_NONCE), out),
+                 ERR_OK);
     cr_expect(vector_same(sealed, out, sizeof(out)));
     json_array_foreach(json_object_get(v, "cases"), n, c)
     {
@@ -40,7 +41,8 @@ Test(sks_invite, the_known_invite_opens_in_its_time_and_seals_to_the_same_bytes)
     {
         EXPECT_VERDICT(c, open_at(vector_hex(c, "sealed"), vector_number(c, "now"), &i));
     }
-    cr_expect_eq(invite_open(sealed, vector_key("domain_id"), &opener, 1750000000, &i), ERR_WRONG_KEY);
+    cr_expect_eq(invite_open(sealed, vector_key("domain_id"), &opener, 1750000000, &i),
+                 ERR_WRONG_KEY);
 }
 
 Test(sks_invite, every_flipped_bit_and_every_truncation_is_refused)
@@ -51,7 +53,8 @@ Test(sks_invite, every_flipped_bit_and_every_truncation_is_refused)
     memcpy(copy, sealed.data, sizeof(copy));
     for (size_t bit = 0; bit < sizeof(copy) * 8; bit++) {
         copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        cr_expect_neq(open_at(bytes_of(copy, sizeof(copy)), 1750000000, &i), ERR_OK, "bit %zu", bit);
+        cr_expect_neq(open_at(bytes_of(copy, sizeof(copy)), 1750000000, &i), ERR_OK, "bit %zu",
+                      bit);
         copy[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     for (size_t size = 0; size < sizeof(copy); size++) {
@@ -65,10 +68,9 @@ Test(sks_invite, is_spent_once_and_only_by_a_committed_command)
     size_t i = 0;
     json_array_foreach(vector_section("invite_spend_cases"), i, c)
     {
-        EXPECT_VERDICT(c,
-                       invite_spend_check(vector_bool(c, "in_own_list"),
-                                          vector_bool(c, "row_spent"),
-                                          vector_bool(c, "command_committed")));
+        EXPECT_VERDICT(c, invite_spend_check(vector_bool(c, "in_own_list"),
+                                             vector_bool(c, "row_spent"),
+                                             vector_bool(c, "command_committed")));
     }
 }
 

@@ -14,7 +14,9 @@ static void setup(void)
     const struct bytes plain = vector_hex(vector_section("keys"), "smk_set_plain_no_rollover");
     cr_assert_eq(smk_set_decode(plain, &s), ERR_OK);
     cr_assert_eq(smk_opener_make(&s, SMK_RECORD, vector_key("cluster_id"), &records), ERR_OK);
-    cr_assert_eq(smk_opener_make(&s, SMK_CLUSTER_RECORD, vector_key("cluster_id"), &cluster_records), ERR_OK);
+    cr_assert_eq(
+        smk_opener_make(&s, SMK_CLUSTER_RECORD, vector_key("cluster_id"), &cluster_records),
+        ERR_OK);
 }
 
 TestSuite(sks_record, .init = setup, .timeout = 60);
@@ -73,7 +75,8 @@ Test(sks_record, known_records_open_and_seal_to_the_same_bytes)
         cr_expect(vector_same(sealed, out, size));
         const struct record_share *s = &r.share[0];
         const struct bytes share = vector_hex(k, "share");
-        cr_expect(r.share_count == 1 && vector_same(bytes_of(share.data, ID_SIZE), s->smk_id, ID_SIZE));
+        cr_expect(r.share_count == 1 &&
+                  vector_same(bytes_of(share.data, ID_SIZE), s->smk_id, ID_SIZE));
         cr_expect_eq(get_u64(share.data + 80), s->retired);
         record_allow_test_scrypt(false);
     }
@@ -124,12 +127,15 @@ Test(sks_record, passwords_are_compared_with_role_and_keyring)
     {
         const unsigned role = (unsigned)vector_number(c, "role");
         const struct bytes password = vector_text(c, "password_text");
-        struct record_row row = { .role = (uint8_t)role, .log_n = (uint8_t)vector_number(c, "logN"), .max_fail = 10 };
+        struct record_row row = { .role = (uint8_t)role,
+                                  .log_n = (uint8_t)vector_number(c, "logN"),
+                                  .max_fail = 10 };
         struct record_row made = row;
         uint8_t kk[CRYPT_KEY] = { 0 }, dk[RECORD_DK];
         memcpy(row.salt, vector_fixed(c, "salt", 32), 32);
         made.flags = RECORD_NO_WRAP;
-        cr_assert_eq(record_row_set_with(&made, r.owner_id, r.kk_id, password, NULL, row.salt), ERR_OK);
+        cr_assert_eq(record_row_set_with(&made, r.owner_id, r.kk_id, password, NULL, row.salt),
+                     ERR_OK);
         cr_expect(vector_same(vector_hex(c, "check"), made.check, 16), "%s", vector_name(c));
         /* Against the record's own row of KRCO. */
         struct record_row against = *record_row_of(&r, RECORD_KRCO);
@@ -140,9 +146,11 @@ Test(sks_record, passwords_are_compared_with_role_and_keyring)
         if (match) {
             cr_assert_eq(record_row_unwrap(&against, r.owner_id, r.kk_id, dk, kk), ERR_OK);
             cr_expect(vector_same(vector_hex(c, "KK"), kk, CRYPT_KEY));
-            cr_expect_eq(record_row_unwrap(&against, r.owner_id, vector_key("tk_id"), dk, kk), ERR_BAD_TAG);
+            cr_expect_eq(record_row_unwrap(&against, r.owner_id, vector_key("tk_id"), dk, kk),
+                         ERR_BAD_TAG);
         } else {
-            cr_expect_eq(record_row_login(&against, r.owner_id, r.kk_id, password, kk), ERR_PIN_INCORRECT);
+            cr_expect_eq(record_row_login(&against, r.owner_id, r.kk_id, password, kk),
+                         ERR_PIN_INCORRECT);
         }
     }
 }
@@ -167,10 +175,9 @@ Test(sks_record, apply_takes_the_next_version_and_no_lower_epoch)
     size_t i = 0;
     json_array_foreach(vector_section("record_apply"), i, c)
     {
-        const bool accept = blob_record_accepts(vector_number(c, "stored_version"),
-                                                vector_number(c, "stored_epoch"),
-                                                vector_number(c, "version"),
-                                                vector_number(c, "epoch"));
+        const bool accept = blob_record_accepts(
+            vector_number(c, "stored_version"), vector_number(c, "stored_epoch"),
+            vector_number(c, "version"), vector_number(c, "epoch"));
         cr_expect_eq(accept, vector_bool(c, "accept"), "case %zu", i);
     }
     cr_expect_not(blob_record_accepts(UINT64_MAX, 0, 0, 0));
@@ -198,13 +205,15 @@ Test(sks_record, the_cluster_record_wraps_cuk)
     const uint8_t *cluster = vector_key("cluster_id");
     struct record r = { 0 };
     size_t size = 0;
-    cr_expect_eq(record_open(sealed, BLOB_CLUSTER_RECORD, cluster, &cluster_records, &r), ERR_BAD_CONTENT);
+    cr_expect_eq(record_open(sealed, BLOB_CLUSTER_RECORD, cluster, &cluster_records, &r),
+                 ERR_BAD_CONTENT);
     record_allow_test_scrypt(true);
     cr_assert_eq(record_open(sealed, BLOB_CLUSTER_RECORD, cluster, &cluster_records, &r), ERR_OK);
     cr_expect_eq(record_open(sealed, BLOB_RECORD, cluster, &cluster_records, &r), ERR_UNSUPPORTED);
     cr_expect_eq(record_open(sealed, BLOB_CLUSTER_RECORD, cluster, &records, &r), ERR_BAD_TAG);
-    cr_expect_eq(record_open(sealed, BLOB_CLUSTER_RECORD, vector_key("keyring_id"), &cluster_records, &r),
-                 ERR_WRONG_KEY);
+    cr_expect_eq(
+        record_open(sealed, BLOB_CLUSTER_RECORD, vector_key("keyring_id"), &cluster_records, &r),
+        ERR_WRONG_KEY);
     cr_expect(vector_same(vector_hex(c, "kk_id"), r.kk_id, ID_SIZE));
     cr_expect(r.version == vector_number(c, "version") && r.epoch == vector_number(c, "epoch"));
     for (unsigned i = 0; i < 2; i++) {
@@ -255,7 +264,8 @@ Test(sks_record, editing_keeps_the_order_and_the_bounds)
         uint8_t smk[CRYPT_KEY] = { (uint8_t)(i + 1) };
         cr_assert_eq(record_share_push(&r, smk, i == 3 ? 1 : 1000 + i), ERR_OK);
     }
-    cr_expect(r.share_count == SMK_SHARES && r.share[3].retired == 1001 && r.share[1].retired == 1002);
+    cr_expect(r.share_count == SMK_SHARES && r.share[3].retired == 1001 &&
+              r.share[1].retired == 1002);
     cr_assert_eq(record_seal(&r, &records, out, &size), ERR_OK);
     cr_assert_eq(open_keyring(bytes_of(out, size), &back), ERR_OK);
     cr_expect(back.row_count == 4 && back.trusted_count == 64 && back.policy_count == 64);

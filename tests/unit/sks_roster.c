@@ -31,7 +31,8 @@ Test(sks_roster, known_rosters_open_and_seal_to_the_same_bytes)
     cr_assert_eq(open_ours(one, &r), ERR_OK);
     cr_expect_eq(r.version, vector_number(c, "version"));
     cr_expect_eq(r.inherit_window_s, vector_number(c, "inherit_window"));
-    cr_assert_eq(roster_seal_with(&r, &opener, vector_fixed(c, "nonce", CRYPT_NONCE), out, &size), ERR_OK);
+    cr_assert_eq(roster_seal_with(&r, &opener, vector_fixed(c, "nonce", CRYPT_NONCE), out, &size),
+                 ERR_OK);
     cr_expect(vector_same(one, out, size));
     blob_roster_row_write(&r.row[0], row);
     cr_expect(vector_same(vector_hex(c, "row_donor"), row, sizeof(row)));
@@ -84,7 +85,9 @@ Test(sks_roster, rows_stay_in_order_up_to_32)
     memcpy(r.cluster_id, vector_key("cluster_id"), ID_SIZE);
     cr_expect_eq(roster_seal(&r, &opener, out, &size), ERR_BAD_CONTENT);
     for (unsigned i = 0; i < LIMIT_ROSTER_ROWS; i++) {
-        struct blob_roster_row row = { .state = i % 2 == 0 ? BLOB_ROSTER_ACTIVE : BLOB_ROSTER_REMOVED, .suite = 1 };
+        struct blob_roster_row row = { .state =
+                                           i % 2 == 0 ? BLOB_ROSTER_ACTIVE : BLOB_ROSTER_REMOVED,
+                                       .suite = 1 };
         row.member_id[0] = (uint8_t)(i * 37u + 1u);
         cr_assert_eq(roster_put(&r, &row), ERR_OK);
         cr_assert_eq(roster_put(&r, &row), ERR_OK); /* replaces */
@@ -110,20 +113,24 @@ Test(sks_roster, a_beacon_is_signed_and_fresh)
     json_t *c = vector_section("beacon"), *r = vector_section("roster");
     const struct bytes known = vector_hex(c, "beacon");
     const uint8_t *cluster = vector_key("cluster_id"), *id = vector_fixed(r, "ID_donor_pub", 32);
-    struct roster_beacon b = { .time = vector_number(c, "time"), .roster_version = vector_number(c, "roster_version") };
+    struct roster_beacon b = { .time = vector_number(c, "time"),
+                               .roster_version = vector_number(c, "roster_version") };
     struct roster_beacon back;
     uint8_t out[ROSTER_BEACON];
     memcpy(b.member_id, vector_key("donor_id"), ID_SIZE);
     memcpy(b.audit_head, vector_fixed(c, "audit_head", 32), 32);
-    cr_assert_eq(roster_beacon_sign(&b, cluster, vector_fixed(r, "ID_donor_priv", 32), out), ERR_OK);
+    cr_assert_eq(roster_beacon_sign(&b, cluster, vector_fixed(r, "ID_donor_priv", 32), out),
+                 ERR_OK);
     cr_expect(vector_same(known, out, sizeof(out)));
     cr_assert_eq(roster_beacon_verify(known, cluster, id, &back), ERR_OK);
     cr_expect(back.time == b.time && back.roster_version == b.roster_version);
     cr_expect_eq(roster_beacon_verify(known, vector_key("domain_id"), id, &back), ERR_BAD_TAG);
-    cr_expect_eq(roster_beacon_verify(bytes_of(known.data, 127), cluster, id, &back), ERR_MALFORMED);
+    cr_expect_eq(roster_beacon_verify(bytes_of(known.data, 127), cluster, id, &back),
+                 ERR_MALFORMED);
     for (size_t bit = 0; bit < sizeof(out) * 8; bit++) {
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        cr_expect_eq(roster_beacon_verify(bytes_of(out, sizeof(out)), cluster, id, &back), ERR_BAD_TAG);
+        cr_expect_eq(roster_beacon_verify(bytes_of(out, sizeof(out)), cluster, id, &back),
+                     ERR_BAD_TAG);
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     cr_expect_eq(roster_beacon_fresh(1000, 7200, 8200), ERR_OK);
@@ -143,11 +150,15 @@ Test(sks_roster, a_tls_statement_changes_one_row_of_the_roster_it_was_made_on)
     uint8_t out[ROSTER_STATEMENT];
     memcpy(s.member_id, vector_key("donor_id"), ID_SIZE);
     memcpy(s.spki_hash, vector_fixed(c, "new_spki", 32), 32);
-    cr_assert_eq(roster_statement_sign(&s, cluster, vector_fixed(v, "ID_donor_priv", 32), out), ERR_OK);
+    cr_assert_eq(roster_statement_sign(&s, cluster, vector_fixed(v, "ID_donor_priv", 32), out),
+                 ERR_OK);
     cr_expect(vector_same(known, out, sizeof(out)));
     cr_assert_eq(roster_statement_verify(known, cluster, id, &back), ERR_OK);
-    cr_expect_eq(roster_statement_verify(known, cluster, vector_fixed(v, "ID_joiner_pub", 32), &back), ERR_BAD_TAG);
-    cr_expect_eq(roster_statement_verify(bytes_of(known.data, 119), cluster, id, &back), ERR_MALFORMED);
+    cr_expect_eq(
+        roster_statement_verify(known, cluster, vector_fixed(v, "ID_joiner_pub", 32), &back),
+        ERR_BAD_TAG);
+    cr_expect_eq(roster_statement_verify(bytes_of(known.data, 119), cluster, id, &back),
+                 ERR_MALFORMED);
     cr_assert_eq(open_ours(vector_hex(v, "one_member"), &r), ERR_OK);
     cr_assert_eq(roster_statement_apply(&r, &back), ERR_OK);
     cr_expect(r.version == 10 && vector_same(vector_hex(c, "new_spki"), r.row[0].spki_hash, 32));

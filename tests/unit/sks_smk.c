@@ -50,7 +50,8 @@ Test(sks_smk, every_derivation_gives_the_known_key)
     const uint8_t *kk = vector_key("KK"), *kk_id = vector_key("kk_id");
     cr_assert_eq(smk_blob_key(kk, vector_key("KS"), vector_key("smk_id"), kr, kk_id, key), ERR_OK);
     expect_key("BK", key, sizeof(key));
-    cr_assert_eq(smk_blob_key(kk, vector_key("KS_old"), vector_key("smk_old_id"), kr, kk_id, key), ERR_OK);
+    cr_assert_eq(smk_blob_key(kk, vector_key("KS_old"), vector_key("smk_old_id"), kr, kk_id, key),
+                 ERR_OK);
     expect_key("BK_old", key, sizeof(key));
     cr_assert_eq(smk_state_key(vector_key("MTK"), vector_key("core_id"), key), ERR_OK);
     expect_key("STK", key, sizeof(key));
@@ -97,7 +98,8 @@ Test(sks_smk, the_set_encodes_and_opens_as_known)
     cr_expect(vector_same(vector_hex(keys, "smk_set_plain_no_rollover"), plain, sizeof(plain)));
     cr_assert_eq(smk_set_seal(&s, cuk, cluster, out), ERR_OK);
     cr_expect_eq(smk_set_open(bytes_of(out, sizeof(out)), cuk, cluster, &s), ERR_OK);
-    cr_expect_eq(smk_set_open(bytes_of(out, sizeof(out)), cuk, vector_key("domain_id"), &s), ERR_BAD_TAG);
+    cr_expect_eq(smk_set_open(bytes_of(out, sizeof(out)), cuk, vector_key("domain_id"), &s),
+                 ERR_BAD_TAG);
     cr_expect_eq(smk_set_open(bytes_of(out, sizeof(out) - 1), cuk, cluster, &s), ERR_MALFORMED);
     for (size_t bit = 0; bit < sizeof(out) * 8; bit++) {
         out[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -168,11 +170,13 @@ Test(sks_smk, a_state_slot_opens_only_whole_and_at_home)
     cr_expect_eq(smk_slot_open(want, stk, vector_key("donor_id"), &seen, &opened), ERR_WRONG_KEY);
     for (size_t bit = 0; bit < want.size * 8; bit++) {
         slot.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
-        cr_expect_neq(smk_slot_open(buf_bytes(&slot), stk, core, &seen, &opened), ERR_OK, "bit %zu", bit);
+        cr_expect_neq(smk_slot_open(buf_bytes(&slot), stk, core, &seen, &opened), ERR_OK, "bit %zu",
+                      bit);
         slot.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
     for (size_t size = 0; size < want.size; size++) {
-        cr_expect_eq(smk_slot_open(bytes_of(want.data, size), stk, core, &seen, &opened), ERR_MALFORMED);
+        cr_expect_eq(smk_slot_open(bytes_of(want.data, size), stk, core, &seen, &opened),
+                     ERR_MALFORMED);
     }
     buf_clear(&slot);
     cr_assert_eq(smk_slot_seal(stk, core, 8, bytes_of(NULL, 0), &slot), ERR_OK);

@@ -16,11 +16,14 @@ static struct ticket_rules rules_of(json_t *c)
 {
     json_t *d = json_object_get(vector_section("ticket"), "open_with");
     struct ticket_rules r = { .now = vector_number_or(c, "now", vector_number(d, "now")),
-                              .record_epoch = vector_number_or(c, "repoch", vector_number(d, "record_epoch")),
-                              .floor_epoch = vector_number_or(c, "floor", vector_number(d, "floor_epoch")) };
+                              .record_epoch =
+                                  vector_number_or(c, "repoch", vector_number(d, "record_epoch")),
+                              .floor_epoch =
+                                  vector_number_or(c, "floor", vector_number(d, "floor_epoch")) };
     const bool spki = json_object_get(c, "spki") != NULL;
     const bool kk_id = json_object_get(c, "rkid") != NULL;
-    memcpy(r.client_spki, spki ? vector_fixed(c, "spki", 32) : vector_fixed(d, "client_spki", 32), 32);
+    memcpy(r.client_spki, spki ? vector_fixed(c, "spki", 32) : vector_fixed(d, "client_spki", 32),
+           32);
     memcpy(r.record_kk_id,
            kk_id ? vector_fixed(c, "rkid", ID_SIZE) : vector_fixed(d, "record_kk_id", ID_SIZE),
            ID_SIZE);
@@ -80,7 +83,8 @@ Test(sks_ticket, every_flipped_bit_and_every_truncation_is_refused)
     for (size_t size = 0; size < sizeof(copy); size++) {
         cr_expect_eq(open_ours(bytes_of(copy, size), &t), ERR_MALFORMED);
     }
-    cr_expect_eq(ticket_open(sealed, vector_key("TK_other"), vector_key("keyring_id"), &t), ERR_WRONG_KEY);
+    cr_expect_eq(ticket_open(sealed, vector_key("TK_other"), vector_key("keyring_id"), &t),
+                 ERR_WRONG_KEY);
 }
 
 Test(sks_ticket, reasons_tell_late_from_expired)

@@ -126,11 +126,8 @@ static inline bool vector_same(struct bytes a, const void *data, size_t size)
     return bytes_equal(a, bytes_of(data, size));
 }
 
-#define EXPECT_VERDICT(object, got)                               \
-    cr_expect_eq((got),                                           \
-                 vector_verdict((object), "verdict"),             \
-                 "%s: %s",                                        \
-                 vector_name(object),                             \
+#define EXPECT_VERDICT(object, got)                                                                \
+    cr_expect_eq((got), vector_verdict((object), "verdict"), "%s: %s", vector_name(object),        \
                  err_name(got))
 
 #endif
