@@ -73,6 +73,10 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_O) $(ALL_LIBS)
 $(BUILD)/tests/plain/%: $(BUILD)/tests/plain/%.o $(TEST_O) $(ALL_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $< $(TEST_O) $(call group,$(ALL_LIBS)) $(LIBS_TEST)
+# Asks the hook verbs of a core, so it is linked with the core's hook objects.
+$(BUILD)/tests/plain/core_probe: $(BUILD)/tests/plain/core_probe.o $(BUILD)/hooks/hsm-sim/core_client.o $(filter-out %/hsm_main.o,$(HOOK_O)) $(call A,proto base)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(call group,$(call A,proto base)) $(LIBS_TEST)
 
 .PHONY: all programs tests-build
 all: programs
