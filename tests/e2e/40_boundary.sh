@@ -7,7 +7,7 @@ if [[ $BUILD == */asan ]]; then
     skip "the core's sandbox" "a sanitizer build has no seccomp and locks no memory"
 else
     probe=$(mktemp -d /tmp/ringkeep-probe.XXXXXX)
-    "$BUILD/tests/plain/core_probe" "$BUILD/ringkeep-hsm-hooks" "$probe" || e2e_failed=1
+    "$BUILD/tests/plain/core_walls" "$BUILD/ringkeep-hsm-hooks" "$probe" || e2e_failed=1
     rm -rf "$probe"
 fi
 
