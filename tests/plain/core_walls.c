@@ -18,7 +18,7 @@
 #include "hsm-sim/core_wire.h"
 #include "hsm-sim/ring.h"
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 3000
 #define VERB_PROBE 60u
 #define VERB_PROBE_KEEPER 61u
 
