@@ -37,6 +37,7 @@ struct cluster_options {
     const char *raft_dir, *tls_dir;      /* tls/member.key, tls/member.crt */
     const char *name;
     const char *client_address, *peer_address, *join_address; /* host:port, as others connect */
+    const char *peer_bind, *join_bind;   /* host:port to listen at; NULL: the addresses above */
     unsigned election_ms, heartbeat_ms;
     void (*fatal)(void *arg, const char *reason);
     void (*on_change)(void *arg);        /* role, members, map or authorization changed */
