@@ -46,17 +46,17 @@
 #define LIMIT_PEER_CONNECTIONS 128u
 #define LIMIT_REQUESTS_PER_CONNECTION 64u
 #define LIMIT_SEND_QUEUE (4u * 1024u * 1024u)        /* bytes waiting on one connection */
-#define LIMIT_PEER_SEND_QUEUE (16u * 1024u * 1024u)
+#define LIMIT_PEER_SEND_QUEUE 16777216u
 #define LIMIT_PROPOSALS 4096u                      /* proposed, not yet applied */
 #define LIMIT_PROPOSAL_BATCH 1024u
-#define LIMIT_PROPOSAL_BATCH_SIZE (1024u * 1024u) /* bytes of one raft append or message */
+#define LIMIT_PROPOSAL_BATCH_SIZE 1048576u /* bytes of one raft append or message */
 #define LIMIT_RAFT_BATCHES 8u                     /* appended, not yet committed */
 #define LIMIT_RAFT_MESSAGE_ENTRIES 256u           /* entries in one AppendEntries */
 #define LIMIT_INDEX_WAITERS 4096u
 #define LIMIT_RAFT_LOG_ENTRIES 1000000u /* until manifest snapshots exist */
 #define LIMIT_GROUP_COMMIT_ENTRIES 2000u
 #define LIMIT_GROUP_COMMIT_MS 50u
-#define LIMIT_APPLY_QUEUE (32u * 1024u * 1024u)
+#define LIMIT_APPLY_QUEUE 33554432u
 #define LIMIT_FIND_ROWS 64u   /* rows in one FIND reply */
 #define LIMIT_CATALOGUE (256u * 1024u * 1024u)
 #define LIMIT_QUARANTINE 256u /* request hashes refused after a worker's death */

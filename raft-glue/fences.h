@@ -63,6 +63,11 @@ struct fences {
 void fences_wrap(struct fences *f);
 /* What follows each event; the owner calls it once after raft_start. */
 void fences_finish(struct fences *f);
+/* io->send for AppendEntries; fences_send.c, for the table alone. */
+int fences_send_entries(struct fences *f,
+                        struct raft_io_send *req,
+                        const struct raft_message *m,
+                        raft_io_send_cb cb);
 /* The entry at index in the log in memory, or NULL. */
 const struct raft_entry *fences_entry(const struct raft *r, raft_index index);
 

@@ -85,6 +85,7 @@ static int connect_to_peer(struct raft_uv_transport *raft,
         free(d);
         return RAFT_NOCONNECTION; /* raft_uv tries again later */
     }
+    /* cppcheck-suppress memleak ; on_connected frees it */
     return 0;
 }
 

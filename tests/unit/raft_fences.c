@@ -8,6 +8,7 @@
 
 #include "raft-glue/fences.h"
 #include "raft-glue/payload.h"
+#include "tests/lib/raft_junk.h"
 
 TestSuite(raft_fences, .timeout = 60);
 
@@ -50,6 +51,16 @@ static struct scene {
     bool may_die;
     char reason[160];
 } s;
+
+#define EXPECT_FATAL(statement, text)                                                              \
+    do {                                                                                           \
+        s.may_die = true;                                                                          \
+        if (setjmp(s.died) == 0) {                                                                 \
+            statement;                                                                             \
+            cr_assert_fail("it goes on");                                                          \
+        }                                                                                          \
+        cr_assert_not_null(strstr(s.reason, (text)));                                              \
+    } while (0)
 
 static void on_fatal(void *arg, const char *reason)
 {
@@ -255,12 +266,17 @@ static void prepare(void)
     raft_set_snapshot_threshold(&s.raft, 1000000);
 }
 
-static void start(raft_index last)
+static void start_with(raft_index last, size_t size)
 {
-    set_log(last, 8);
+    set_log(last, size);
     prepare();
     cr_assert_eq(raft_start(&s.raft), 0);
     fences_finish(&s.fences);
+}
+
+static void start(raft_index last)
+{
+    start_with(last, 8);
 }
 
 /* -- driving ---------------------------------------------------------------------------------- */
@@ -373,9 +389,6 @@ static void become_leader(void)
     cr_assert_eq(s.raft.state, RAFT_LEADER);
 }
 
-/* -- B1: nothing is counted before the own barrier is stored ------------------------------------
- */
-
 Test(raft_fences, b1_no_ack_counts_before_the_own_barrier_is_stored)
 {
     start(5);
@@ -411,9 +424,6 @@ Test(raft_fences, b1_the_gate_is_shut_again_after_a_loss_of_leadership)
     cr_assert_eq(raft_last_index(&s.raft), 7);
     cr_assert_not(s.fences.leader_ready);
 }
-
-/* -- B2, B3: acknowledgements ---------------------------------------------------------------------
- */
 
 Test(raft_fences, b2_a_heartbeat_is_not_answered_with_a_stale_tail)
 {
@@ -502,12 +512,7 @@ Test(raft_fences, b4_a_second_vote_on_disk_is_fatal)
 {
     start(5);
     request_vote(OTHER, OTHER, 7);
-    s.may_die = true;
-    if (setjmp(s.died) == 0) {
-        (void)s.fences.io.set_vote(&s.fences.io, THIRD);
-        cr_assert_fail("it was taken");
-    }
-    cr_assert_not_null(strstr(s.reason, "second vote"));
+    EXPECT_FATAL((void)s.fences.io.set_vote(&s.fences.io, THIRD), "second vote");
 }
 
 /* -- B6, B5, B19: the load
@@ -540,60 +545,15 @@ Test(raft_fences, b5_a_log_that_ends_below_the_store_is_refused)
     s.fences.store_index = 7;
     cr_assert_eq(raft_start(&s.raft), RAFT_CORRUPT);
     cr_assert_not_null(strstr(s.fences.text, "lost entries"), "%s", s.fences.text);
-}
-
-Test(raft_fences, b5_a_log_that_ends_with_the_store_is_taken)
-{
     set_log(6, 8);
-    prepare();
     s.fences.store_index = 6;
     cr_assert_eq(raft_start(&s.raft), 0);
 }
 
-static void *junk_malloc(void *data, size_t size)
-{
-    (void)data;
-    void *p = malloc(size);
-    return p == NULL ? NULL : memset(p, 0xa5, size);
-}
-
-static void plain_free(void *data, void *p)
-{
-    (void)data;
-    free(p);
-}
-
-static void *plain_calloc(void *data, size_t n, size_t size)
-{
-    (void)data;
-    return calloc(n, size);
-}
-
-static void *plain_realloc(void *data, void *p, size_t size)
-{
-    (void)data;
-    return realloc(p, size);
-}
-
-static void *plain_aligned(void *data, size_t alignment, size_t size)
-{
-    (void)data;
-    return aligned_alloc(alignment, size);
-}
-
-static void aligned_free(void *data, size_t alignment, void *p)
-{
-    (void)data;
-    (void)alignment;
-    free(p);
-}
-
 Test(raft_fences, b19_no_heap_bytes_leave_in_barriers_and_configurations)
 {
-    static struct raft_heap heap = { NULL,          junk_malloc,   plain_free,  plain_calloc,
-                                     plain_realloc, plain_aligned, aligned_free };
     static struct raft_change change;
-    raft_heap_set(&heap);
+    raft_junk_use();
     start(5);
     become_leader();
     cr_assert_eq(get_u64(s.barrier), 6);
@@ -615,12 +575,7 @@ Test(raft_fences, b7_a_failed_write_is_fatal)
 {
     start(5);
     receive_entries(OTHER, 2, 5, 1, 1, 2, 0);
-    s.may_die = true;
-    if (setjmp(s.died) == 0) {
-        s.appends[0].cb(s.appends[0].req, RAFT_IOERR);
-        cr_assert_fail("libraft saw it");
-    }
-    cr_assert_not_null(strstr(s.reason, "write to the log failed"));
+    EXPECT_FATAL(s.appends[0].cb(s.appends[0].req, RAFT_IOERR), "write to the log failed");
 }
 
 Test(raft_fences, a_stalled_disk_is_fatal_after_its_limit)
@@ -628,24 +583,14 @@ Test(raft_fences, a_stalled_disk_is_fatal_after_its_limit)
     start(5);
     receive_entries(OTHER, 2, 5, 1, 1, 2, 0);
     tick(LIMIT_DISK_STALL_MS);
-    s.may_die = true;
-    if (setjmp(s.died) == 0) {
-        tick(1);
-        cr_assert_fail("it goes on");
-    }
-    cr_assert_not_null(strstr(s.reason, "disk does not answer"));
+    EXPECT_FATAL(tick(1), "disk does not answer");
 }
 
 Test(raft_fences, an_engine_that_gave_up_is_fatal)
 {
     start(5);
     s.raft.state = RAFT_UNAVAILABLE;
-    s.may_die = true;
-    if (setjmp(s.died) == 0) {
-        tick(1);
-        cr_assert_fail("it goes on");
-    }
-    cr_assert_not_null(strstr(s.reason, "gave up"));
+    EXPECT_FATAL(tick(1), "gave up");
 }
 
 /* -- B8, B11: no candidate with a tail that is not on disk
@@ -748,10 +693,7 @@ Test(raft_fences, b15_a_long_tail_is_split_with_its_own_commit_in_each_part)
 
 Test(raft_fences, b15_a_message_is_bounded_in_bytes_too)
 {
-    set_log(60, 200000);
-    prepare();
-    cr_assert_eq(raft_start(&s.raft), 0);
-    fences_finish(&s.fences);
+    start_with(60, 200000);
     become_leader();
     make_pipeline(60);
     const unsigned from = pipeline(6);
@@ -768,10 +710,7 @@ Test(raft_fences, b15_a_message_is_bounded_in_bytes_too)
 
 Test(raft_fences, b15_a_server_that_takes_nothing_has_a_bound)
 {
-    set_log(200, 200000); /* 40 MB */
-    prepare();
-    cr_assert_eq(raft_start(&s.raft), 0);
-    fences_finish(&s.fences);
+    start_with(200, 200000); /* 40 MB */
     become_leader();
     make_pipeline(200);
     (void)pipeline(6); /* from here on no send completes */
