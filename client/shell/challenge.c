@@ -41,8 +41,7 @@ enum err challenge_get(struct shell *s, struct shell_challenge *out)
     return copy_field(&r, "identities", ENVELOPE_IDENTITIES_MAX, &out->identities);
 }
 
-/* LK as the pinned core, or another pinned one, has signed it. */
-static enum err login_key(struct shell *s, const struct shell_challenge *c, uint8_t out[32])
+enum err challenge_login_key(struct shell *s, const struct shell_challenge *c, uint8_t out[32])
 {
     struct envelope_login_key l;
     uint8_t id_pub[32];
@@ -93,7 +92,7 @@ enum err challenge_seal(struct shell *s,
     uint8_t packed[ENVELOPE_PIN_CONTEXT], recipient[32];
     const struct bytes none = { NULL, 0 }, secret = bytes_of(p->data, p->size);
     if (login->role >= 5) {
-        TRY(login_key(s, c, recipient));
+        TRY(challenge_login_key(s, c, recipient));
         if (keyring_id == NULL) {
             return shell_say(s, ERR_USAGE, "no keyring for the %s", password_name(login));
         }

@@ -86,7 +86,8 @@ static enum err write_certificate(struct shell *s, const struct shell_reply *r, 
 static enum err write_pins(struct shell *s, const struct shell_challenge *c, const char *path)
 {
     struct envelope_pinned pins;
-    uint8_t content[CLIENT_PINS_MAX];
+    uint8_t content[CLIENT_PINS_MAX], lk_pub[32];
+    TRY(challenge_login_key(s, c, lk_pub));
     const enum err e = client_pins_first(buf_bytes(&c->login_key), buf_bytes(&c->identities), &pins);
     if (e != ERR_OK) {
         return shell_say(s, ERR_SEALED, "this member has no login key yet: authorize it first");
@@ -95,32 +96,26 @@ static enum err write_pins(struct shell *s, const struct shell_challenge *c, con
     return shell_file_write(s, path, bytes_of(content, size), 0600, true);
 }
 
-/* Client addresses from 'member list': a column named client or address. */
 static const char *row_address(const Ringkeep__AdminRow *row)
 {
-    const char *found = NULL;
     for (size_t i = 0; i < row->n_fields; i++) {
         const Ringkeep__AdminField *f = row->fields[i];
-        const bool named = strcmp(f->name, "client") == 0 || strcmp(f->name, "address") == 0 ||
-                           strcmp(f->name, "client_address") == 0;
-        if (named && f->text != NULL && strchr(f->text, ':') != NULL && strlen(f->text) < LIMIT_ADDRESS) {
-            found = f->text;
+        if (strcmp(f->name, "address") == 0 && f->text != NULL && strlen(f->text) < LIMIT_ADDRESS &&
+            strchr(f->text, ':') != NULL && strpbrk(f->text, "\r\n# ") == NULL) {
+            return f->text;
         }
     }
-    return found;
+    return NULL;
 }
 
-static enum err add_members(struct shell *s, struct buf *out)
+/* The reply has one row a member. */
+static enum err add_members(struct shell *s, const struct shell_reply *r, struct buf *out)
 {
-    REPLY_SCOPED r = { 0 };
-    struct shell_ask ask = { 0 };
     size_t count = 0;
-    ask.verb = verb_admin("member list");
-    TRY(admin_verb_ask(s, &ask, &r));
-    for (size_t i = 0; i < r.reply->n_rows; i++) {
-        const char *address = row_address(r.reply->rows[i]);
+    for (size_t i = 0; i < r->reply->n_rows && count < LIMIT_MEMBERS; i++) {
+        const char *address = row_address(r->reply->rows[i]);
         char line[LIMIT_ADDRESS + 16];
-        if (address != NULL && strpbrk(address, "\r\n#") == NULL) {
+        if (address != NULL) {
             (void)snprintf(line, sizeof(line), "member = %s\n", address);
             TRY(buf_append(out, bytes_of_text(line), 16384));
             count++;
@@ -129,7 +124,10 @@ static enum err add_members(struct shell *s, struct buf *out)
     return count > 0 ? ERR_OK : shell_say(s, ERR_PROTOCOL, "the member names no address for clients");
 }
 
-static enum err write_config(struct shell *s, const struct shell_challenge *c, const char *path)
+static enum err write_config(struct shell *s,
+                             const struct shell_challenge *c,
+                             const struct shell_reply *r,
+                             const char *path)
 {
     BUF_SCOPED text = { 0 };
     char head[512], hex[2 * ID_SIZE + 1];
@@ -139,7 +137,7 @@ static enum err write_config(struct shell *s, const struct shell_challenge *c, c
                    "key = client.key\nca = ca.crt\nstate = login.state\n\n[cluster]\nid = %s\n",
                    hex_from(bytes_of(c->cluster_id, ID_SIZE), hex));
     TRY(buf_append(&text, bytes_of_text(head), 16384));
-    TRY(add_members(s, &text));
+    TRY(add_members(s, r, &text));
     return shell_file_write(s, path, buf_bytes(&text), 0644, true);
 }
 
@@ -157,7 +155,7 @@ static enum err write_folder(struct shell *s, const char *folder, const struct s
     TRY(in_folder(s, folder, "login.state", path));
     TRY(write_pins(s, &c, path));
     TRY(in_folder(s, folder, "ringkeep.conf", path));
-    return write_config(s, &c, path);
+    return write_config(s, &c, r, path);
 }
 
 /* A file with the SPKI in DER, or its hex digits. */

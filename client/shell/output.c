@@ -57,7 +57,7 @@ static void add_fields(json_t *object, Ringkeep__AdminField *const *fields, size
 
 void output_json(struct shell *s, json_t *object)
 {
-    if (object != NULL && json_dumpf(object, s->out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0) {
+    if (object != NULL && json_dumpf(object, s->out, JSON_ENSURE_ASCII) == 0) {
         (void)fputc('\n', s->out);
     }
     json_decref(object);

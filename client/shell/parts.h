@@ -70,6 +70,8 @@ struct shell_challenge {
 void shell_challenge_drop(struct shell_challenge *c);
 #define CHALLENGE_SCOPED __attribute__((cleanup(shell_challenge_drop))) struct shell_challenge
 enum err challenge_get(struct shell *s, struct shell_challenge *out) MUST_USE;
+/* LK, as the pinned core or another one known here has signed it. */
+enum err challenge_login_key(struct shell *s, const struct shell_challenge *c, uint8_t out[32]) MUST_USE;
 /* Seals one password of a verb. keyring_id: where role is of a keyring. */
 enum err challenge_seal(struct shell *s,
                         const struct shell_challenge *c,

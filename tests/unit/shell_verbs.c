@@ -184,8 +184,8 @@ Test(shell_line, help_and_version_need_no_daemon, .timeout = 60)
 Test(shell_line, no_daemon_is_unreachable, .timeout = 60)
 {
     cr_expect_eq(run("ringkeep --socket /nonexistent/admin.sock status --json"), 3);
-    cr_expect_not_null(strstr(out_text, "\"ok\":false"));
-    cr_expect_not_null(strstr(out_text, "\"error\":\"UNREACHABLE\""));
+    cr_expect_not_null(strstr(out_text, "\"ok\": false"));
+    cr_expect_not_null(strstr(out_text, "\"error\": \"UNREACHABLE\""));
     cr_expect_not_null(strstr(err_text_said, "is ringkeepd running"));
 }
 
@@ -311,7 +311,7 @@ Test(shell_cores, a_changed_core_is_refused_until_init, .init = make_folder, .fi
 
 Test(shell_client, init_makes_a_key_once, .init = make_folder, .fini = remove_folder, .timeout = 60)
 {
-    char line[256], first[256];
+    char line[256], first[sizeof(out_text)];
     struct stat info;
     (void)snprintf(line, sizeof(line), "ringkeep client init %s --json", in_folder("c"));
     cr_assert_eq(run(line), 0);
