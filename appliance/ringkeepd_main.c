@@ -240,6 +240,8 @@ static enum err open_cluster(struct daemon *d)
                                              .client_address = s->client,
                                              .peer_address = s->peer,
                                              .join_address = s->admin,
+                                             .peer_bind = s->bind_peer,
+                                             .join_bind = s->bind_admin,
                                              .election_ms = (unsigned)s->election_ms,
                                              .heartbeat_ms = (unsigned)s->heartbeat_ms,
                                              .fatal = fatal,
