@@ -621,9 +621,50 @@ static void keep_own_barrier(struct fences *f)
     f->barrier_index = index;
 }
 
+/* -- configuration --------------------------------------------------------------- */
+
+/* B12: after a restart libraft takes the newest configuration of its log for a
+ * committed one and does not undo it when its entry is truncated. It is held to be
+ * uncommitted until applied; the one before it is committed, since no change
+ * begins while another is under way. Entry 1 is the same everywhere. */
+static void doubt_newest_change(struct fences *f)
+{
+    struct raft *r = f->raft;
+    const raft_index last = raft_last_index(r);
+    for (raft_index i = r->log.offset + 1; i <= last; i++) {
+        const struct raft_entry *e = fences_entry(r, i);
+        if (e != NULL && e->type == RAFT_CHANGE) {
+            f->change_before = f->change_last;
+            f->change_last = i;
+        }
+    }
+    if (f->change_before != 0) {
+        r->configuration_index = f->change_before;
+        r->configuration_uncommitted_index = f->change_last;
+    }
+}
+
+/* Entries are applied anew after a restart: an older configuration among them must
+ * not become what a rollback goes back to. */
+static void keep_change_before(struct fences *f)
+{
+    struct raft *r = f->raft;
+    if (f->change_before != 0 && r->configuration_uncommitted_index == f->change_last &&
+        r->configuration_index < f->change_before) {
+        r->configuration_index = f->change_before;
+    }
+}
+
+void fences_started(struct fences *f)
+{
+    doubt_newest_change(f);
+    fences_finish(f);
+}
+
 void fences_finish(struct fences *f)
 {
     settle(f);
+    keep_change_before(f);
     if (f->raft->state == RAFT_UNAVAILABLE) {
         die(f, "raft: the engine gave up"); /* it has no callback for that */
     }

@@ -54,14 +54,17 @@ struct fences {
     struct fences_peer peers[LIMIT_MEMBERS];
     raft_term barrier_term; /* term whose own barrier is in the log */
     raft_index barrier_index;
-    bool in_append, in_recv; /* which bound holds for an acknowledgement */
+    raft_index change_last, change_before; /* the two newest configurations at start */
+    bool in_append, in_recv;               /* which bound holds for an acknowledgement */
     raft_term bound_term;
     raft_index bound;
 };
 
 /* Takes the table in f->io and puts the wrappers in its place. */
 void fences_wrap(struct fences *f);
-/* What follows each event; the owner calls it once after raft_start. */
+/* After raft_start, once. */
+void fences_started(struct fences *f);
+/* What follows each event. */
 void fences_finish(struct fences *f);
 /* io->send for AppendEntries; fences_send.c, for the table alone. */
 int fences_send_entries(struct fences *f,

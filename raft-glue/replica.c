@@ -305,7 +305,7 @@ enum err replica_start(struct replica *r, char *text, size_t text_size)
         return rc == RAFT_CORRUPT ? ERR_CORRUPT : ERR_IO;
     }
     r->started = true;
-    fences_finish(&r->fences);
+    fences_started(&r->fences);
     return ERR_OK;
 }
 

@@ -32,7 +32,8 @@ struct replica_server {
 };
 
 /* Streams between members. A stream carries bytes one way, connector to acceptor;
- * cluster/peer.c provides it over mutual TLS. `fd` is one end of a socketpair. */
+ * cluster/peer.c provides it over mutual TLS. `fd` is one end of a socketpair. The
+ * callback comes later, not from inside connect. The process ignores SIGPIPE. */
 typedef void (*replica_connected_cb)(void *arg, enum err e, int fd);
 typedef void (*replica_accepted_cb)(void *arg, uint64_t raft_id, const char *address, int fd);
 struct replica_transport {
@@ -53,9 +54,11 @@ struct replica_options {
     uint64_t raft_id;
     const char *address; /* own, as others connect */
     unsigned election_ms, heartbeat_ms;
-    void (*fatal)(void *arg, const char *reason); /* never returns */
+    /* Never returns. On the loop thread or the applier's. */
+    void (*fatal)(void *arg, const char *reason);
     void *fatal_arg;
-    /* Events, on the loop thread; may be NULL. */
+    /* Events, on the loop thread; may be NULL. on_role comes again with REPLICA_LEADER
+     * once the leader may propose (leader_ready). */
     void (*on_role)(void *arg, enum replica_role role);
     void (*on_applied)(void *arg, uint64_t index); /* visible index moved */
     void *event_arg;

@@ -303,7 +303,9 @@ void raft_net_start(struct raft_net *n, unsigned i, bool bootstrap)
     node->transport = (struct replica_transport){ listen_here, connect_from, node };
     node->visible = 0;
     node->hold = false;
-    enum err e = store_open(store_dir, &node->store);
+    const struct store_test small = { .map_size = (size_t)1
+                                                  << 32 }; /* TSan has no room for 1 TiB */
+    enum err e = store_open_test(store_dir, &small, &node->store);
     assert(e == ERR_OK);
     open_executor(n, node);
     open_replica(n, node, raft_dir);
