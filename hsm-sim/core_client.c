@@ -187,7 +187,9 @@ static bool is_blamed(const struct core_rings *r, const struct call *c, uint64_t
     }
     call_hash(c, hash);
     for (unsigned i = 0; i < LIMIT_QUARANTINE; i++) {
-        if (r->blamed[i].until_ms > now && memcmp(r->blamed[i].hash, hash, sizeof hash) == 0) {
+        bool same =
+            bytes_equal(bytes_of(r->blamed[i].hash, sizeof hash), bytes_of(hash, sizeof hash));
+        if (same && r->blamed[i].until_ms > now) {
             return true;
         }
     }
@@ -483,7 +485,10 @@ static void on_closed(uv_handle_t *handle)
     }
 }
 
-static enum err lane_open(struct core_rings *r, struct lane *l, struct uv_loop_s *loop, const int fds[3])
+static enum err lane_open(struct core_rings *r,
+                          struct lane *l,
+                          struct uv_loop_s *loop,
+                          const int fds[3])
 {
     l->owner = r;
     TRY(ring_attach(fds, false, &l->ring));
@@ -497,12 +502,15 @@ static enum err lane_open(struct core_rings *r, struct lane *l, struct uv_loop_s
 }
 
 /* Descriptors of lanes that were not opened any more are closed here. */
-static enum err lanes_open(struct core_rings *r, struct uv_loop_s *loop, const int *fds, unsigned workers)
+static enum err lanes_open(struct core_rings *r,
+                           struct uv_loop_s *loop,
+                           const int *fds,
+                           unsigned workers)
 {
     enum err e = ERR_OK;
     for (unsigned i = 0; i < workers; i++) {
         if (e == ERR_OK) {
-            e = lane_open(r, &r->lane[i], loop, fds + 3u * i);
+            e = lane_open(r, &r->lane[i], loop, fds + (size_t)3 * i);
             continue;
         }
         for (unsigned k = 0; k < 3; k++) {
@@ -512,7 +520,10 @@ static enum err lanes_open(struct core_rings *r, struct uv_loop_s *loop, const i
     return e;
 }
 
-enum err core_rings_open(struct uv_loop_s *loop, const int *fds, unsigned workers, struct core_rings **out)
+enum err core_rings_open(struct uv_loop_s *loop,
+                         const int *fds,
+                         unsigned workers,
+                         struct core_rings **out)
 {
     struct core_rings *r = calloc(1, sizeof *r);
     uint8_t *room;

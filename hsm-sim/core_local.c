@@ -82,7 +82,11 @@ static enum err local_ask(void *impl,
 
 /* -- calls ---------------------------------------------------------------------------- */
 
-static enum err local_call(void *impl, const struct core_request *request, unsigned timeout_ms, core_reply_cb cb, void *arg)
+static enum err local_call(void *impl,
+                           const struct core_request *request,
+                           unsigned timeout_ms,
+                           core_reply_cb cb,
+                           void *arg)
 {
     struct core_local *l = impl;
     const struct core_verb_row *row = core_verb_find(request->verb);

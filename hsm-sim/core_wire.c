@@ -12,15 +12,42 @@
 #define REPLY_SIZES 24u
 #define VERB_NUMBERS 64u
 
-#define S0() { 0 }
-#define S1(a) { a }
-#define S2(a, b) { a, b }
-#define S3(a, b, c) { a, b, c }
-#define S4(a, b, c, d) { a, b, c, d }
-#define S5(a, b, c, d, e) { a, b, c, d, e }
-#define S6(a, b, c, d, e, f) { a, b, c, d, e, f }
-#define S7(a, b, c, d, e, f, g) { a, b, c, d, e, f, g }
-#define S8(a, b, c, d, e, f, g, h) { a, b, c, d, e, f, g, h }
+#define S0()                                                                                       \
+    {                                                                                              \
+        0                                                                                          \
+    }
+#define S1(a)                                                                                      \
+    {                                                                                              \
+        a                                                                                          \
+    }
+#define S2(a, b)                                                                                   \
+    {                                                                                              \
+        a, b                                                                                       \
+    }
+#define S3(a, b, c)                                                                                \
+    {                                                                                              \
+        a, b, c                                                                                    \
+    }
+#define S4(a, b, c, d)                                                                             \
+    {                                                                                              \
+        a, b, c, d                                                                                 \
+    }
+#define S5(a, b, c, d, e)                                                                          \
+    {                                                                                              \
+        a, b, c, d, e                                                                              \
+    }
+#define S6(a, b, c, d, e, f)                                                                       \
+    {                                                                                              \
+        a, b, c, d, e, f                                                                           \
+    }
+#define S7(a, b, c, d, e, f, g)                                                                    \
+    {                                                                                              \
+        a, b, c, d, e, f, g                                                                        \
+    }
+#define S8(a, b, c, d, e, f, g, h)                                                                 \
+    {                                                                                              \
+        a, b, c, d, e, f, g, h                                                                     \
+    }
 #define STATE_ANY CORE_UNINITIALISED
 #define STATE_INITIALISED CORE_INITIALISED
 #define STATE_AUTHORIZED CORE_AUTHORIZED
@@ -34,7 +61,9 @@ enum row_position {
 
 static const struct core_verb_row rows[ROW_COUNT] = {
 #define VERB(number, name, runs, state, leaves, sections)                                          \
-    [ROW_##name] = { number, #name, CORE_RUNS_##runs, STATE_##state, CORE_LEAVES_##leaves, sections },
+    [ROW_##name] = {                                                                               \
+        number, #name, CORE_RUNS_##runs, STATE_##state, CORE_LEAVES_##leaves, sections             \
+    },
 #include "hsm-sim/verbs.def"
 #undef VERB
 };
@@ -82,7 +111,7 @@ size_t core_reply_size(const struct core_reply *r)
 static void put_sizes(const struct bytes *section, uint8_t *sizes)
 {
     for (unsigned i = 0; i < CORE_SECTIONS; i++) {
-        put_u32(sizes + 4u * i, (uint32_t)section[i].size);
+        put_u32(sizes + (size_t)4 * i, (uint32_t)section[i].size);
     }
 }
 
@@ -134,7 +163,7 @@ static bool get_sections(struct bytes body, const uint8_t *sizes, struct bytes *
     size_t left = body.size;
     const uint8_t *at = body.data;
     for (unsigned i = 0; i < CORE_SECTIONS; i++) {
-        size_t size = get_u32(sizes + 4u * i);
+        size_t size = get_u32(sizes + (size_t)4 * i);
         if (size > left) {
             return false;
         }
@@ -163,8 +192,7 @@ enum err core_request_decode(struct bytes b, struct core_request *out)
     r.number = get_u64(b.data + 24);
     memcpy(r.request_id, b.data + 32, sizeof r.request_id);
     if (!get_sections(bytes_of(b.data + CORE_REQUEST_HEAD, b.size - CORE_REQUEST_HEAD),
-                      b.data + REQUEST_SIZES,
-                      r.section)) {
+                      b.data + REQUEST_SIZES, r.section)) {
         return ERR_PROTOCOL;
     }
     for (unsigned i = 0; i < CORE_SECTIONS; i++) {
@@ -186,8 +214,7 @@ enum err core_reply_decode(struct bytes b, struct core_reply *out)
     r.error = err_from_wire(get_u32(b.data));
     r.number = get_u64(b.data + 8);
     if (!get_sections(bytes_of(b.data + CORE_REPLY_HEAD, b.size - CORE_REPLY_HEAD),
-                      b.data + REPLY_SIZES,
-                      r.section)) {
+                      b.data + REPLY_SIZES, r.section)) {
         return ERR_PROTOCOL;
     }
     *out = r;

@@ -33,14 +33,18 @@ struct fastkey_rsa_padding {
 };
 enum err fastkey_rsa_pad_type1(struct rsa_st *rsa, struct bytes in, uint8_t *em) MUST_USE;
 enum err fastkey_rsa_pad_type2(struct rsa_st *rsa, struct bytes in, uint8_t *em) MUST_USE;
-enum err fastkey_rsa_pad_pss(struct rsa_st *rsa, const struct fastkey_rsa_padding *p, const uint8_t *digest, uint8_t *em)
-    MUST_USE;
+enum err fastkey_rsa_pad_pss(struct rsa_st *rsa,
+                             const struct fastkey_rsa_padding *p,
+                             const uint8_t *digest,
+                             uint8_t *em) MUST_USE;
 enum err fastkey_rsa_check_pss(struct rsa_st *rsa,
                                const struct fastkey_rsa_padding *p,
                                const uint8_t *digest,
                                const uint8_t *em) MUST_USE;
-enum err fastkey_rsa_pad_oaep(struct rsa_st *rsa, const struct fastkey_rsa_padding *p, struct bytes in, uint8_t *em)
-    MUST_USE;
+enum err fastkey_rsa_pad_oaep(struct rsa_st *rsa,
+                              const struct fastkey_rsa_padding *p,
+                              struct bytes in,
+                              uint8_t *em) MUST_USE;
 enum err fastkey_rsa_unpad_oaep(struct rsa_st *rsa,
                                 const struct fastkey_rsa_padding *p,
                                 const uint8_t *em,
@@ -62,8 +66,11 @@ enum err fastkey_ec_open(struct fastkey_ec **out) MUST_USE;
 void fastkey_ec_close(struct fastkey_ec *f);
 /* curve: enum seal_curve; ERR_CURVE for others. Scalars and coordinates are
  * seal_curve_private_size(curve) bytes, signatures r||s twice that. */
-enum err fastkey_ec_sign(struct fastkey_ec *f, unsigned curve, struct bytes scalar, struct bytes digest, uint8_t *out)
-    MUST_USE;
+enum err fastkey_ec_sign(struct fastkey_ec *f,
+                         unsigned curve,
+                         struct bytes scalar,
+                         struct bytes digest,
+                         uint8_t *out) MUST_USE;
 /* ERR_SIGNATURE_INVALID. */
 enum err fastkey_ec_verify(struct fastkey_ec *f,
                            unsigned curve,
@@ -73,7 +80,10 @@ enum err fastkey_ec_verify(struct fastkey_ec *f,
 /* out: K material: scalar, 04||X||Y. */
 enum err fastkey_ec_generate(struct fastkey_ec *f, unsigned curve, uint8_t *out) MUST_USE;
 /* The point of a scalar; ERR_ATTRIBUTE unless 0 < scalar < order. */
-enum err fastkey_ec_public(struct fastkey_ec *f, unsigned curve, struct bytes scalar, uint8_t *point) MUST_USE;
+enum err fastkey_ec_public(struct fastkey_ec *f,
+                           unsigned curve,
+                           struct bytes scalar,
+                           uint8_t *point) MUST_USE;
 /* 04||X||Y on the curve and not infinity; ERR_ATTRIBUTE. */
 enum err fastkey_ec_check_point(struct fastkey_ec *f, unsigned curve, struct bytes point) MUST_USE;
 

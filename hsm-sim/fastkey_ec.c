@@ -24,7 +24,8 @@ static const struct curve_row {
     [P521] = { SEAL_CURVE_P521, NID_secp521r1, 66 },
 };
 
-struct template {
+struct template
+{
     EC_GROUP *group;
     EC_KEY *sign, *verify;
     EC_POINT *point;
@@ -69,8 +70,8 @@ static bool template_open(struct template *t, int nid)
 enum err fastkey_ec_open(struct fastkey_ec **out)
 {
     struct fastkey_ec *f = calloc(1, sizeof *f);
-    bool good = f != NULL;
-    if (!good) {
+    bool good;
+    if (f == NULL) {
         return ERR_NOMEM;
     }
     f->ctx = BN_CTX_new();
@@ -111,7 +112,8 @@ static enum curve find(unsigned number)
     return (enum curve)i;
 }
 
-enum err fastkey_ec_sign(struct fastkey_ec *f, unsigned curve, struct bytes scalar, struct bytes digest, uint8_t *out)
+enum err fastkey_ec_sign(
+    struct fastkey_ec *f, unsigned curve, struct bytes scalar, struct bytes digest, uint8_t *out)
 {
     enum curve c = find(curve);
     BN_SCOPED *d = NULL;
@@ -181,20 +183,21 @@ enum err fastkey_ec_generate(struct fastkey_ec *f, unsigned curve, uint8_t *out)
         return ERR_CURVE;
     }
     n = curves[c].size;
-    if (key == NULL || EC_KEY_set_group(key, f->template[c].group) != 1 || EC_KEY_generate_key(key) != 1 ||
+    if (key == NULL || EC_KEY_set_group(key, f->template[c].group) != 1 ||
+        EC_KEY_generate_key(key) != 1 ||
         BN_bn2binpad(EC_KEY_get0_private_key(key), out, (int)n) != (int)n ||
-        EC_POINT_point2oct(f->template[c].group,
-                           EC_KEY_get0_public_key(key),
-                           POINT_CONVERSION_UNCOMPRESSED,
-                           out + n,
-                           2 * n + 1,
+        EC_POINT_point2oct(f->template[c].group, EC_KEY_get0_public_key(key),
+                           POINT_CONVERSION_UNCOMPRESSED, out + n, 2 * n + 1,
                            f->ctx) != 2 * n + 1) {
         return ERR_CRYPTO;
     }
     return ERR_OK;
 }
 
-enum err fastkey_ec_public(struct fastkey_ec *f, unsigned curve, struct bytes scalar, uint8_t *point)
+enum err fastkey_ec_public(struct fastkey_ec *f,
+                           unsigned curve,
+                           struct bytes scalar,
+                           uint8_t *point)
 {
     enum curve c = find(curve);
     BN_SCOPED *d = NULL;
@@ -215,8 +218,8 @@ enum err fastkey_ec_public(struct fastkey_ec *f, unsigned curve, struct bytes sc
         return ERR_ATTRIBUTE;
     }
     if (EC_POINT_mul(t->group, t->point, d, NULL, NULL, f->ctx) != 1 ||
-        EC_POINT_point2oct(t->group, t->point, POINT_CONVERSION_UNCOMPRESSED, point, 2 * n + 1, f->ctx) !=
-            2 * n + 1) {
+        EC_POINT_point2oct(t->group, t->point, POINT_CONVERSION_UNCOMPRESSED, point, 2 * n + 1,
+                           f->ctx) != 2 * n + 1) {
         return ERR_CRYPTO;
     }
     return ERR_OK;

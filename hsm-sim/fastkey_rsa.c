@@ -128,16 +128,21 @@ enum err fastkey_rsa_private(struct rsa_st *rsa, const uint8_t *in, uint8_t *out
 enum err fastkey_rsa_pad_type1(struct rsa_st *rsa, struct bytes in, uint8_t *em)
 {
     int k = RSA_size(rsa);
-    return RSA_padding_add_PKCS1_type_1(em, k, in.data, (int)in.size) == 1 ? ERR_OK : ERR_DATA_LENGTH;
+    return RSA_padding_add_PKCS1_type_1(em, k, in.data, (int)in.size) == 1 ? ERR_OK
+                                                                           : ERR_DATA_LENGTH;
 }
 
 enum err fastkey_rsa_pad_type2(struct rsa_st *rsa, struct bytes in, uint8_t *em)
 {
     int k = RSA_size(rsa);
-    return RSA_padding_add_PKCS1_type_2(em, k, in.data, (int)in.size) == 1 ? ERR_OK : ERR_DATA_LENGTH;
+    return RSA_padding_add_PKCS1_type_2(em, k, in.data, (int)in.size) == 1 ? ERR_OK
+                                                                           : ERR_DATA_LENGTH;
 }
 
-enum err fastkey_rsa_pad_pss(struct rsa_st *rsa, const struct fastkey_rsa_padding *p, const uint8_t *digest, uint8_t *em)
+enum err fastkey_rsa_pad_pss(struct rsa_st *rsa,
+                             const struct fastkey_rsa_padding *p,
+                             const uint8_t *digest,
+                             uint8_t *em)
 {
     int good = RSA_padding_add_PKCS1_PSS_mgf1(rsa, em, digest, p->hash, p->mgf, (int)p->salt_size);
     return good == 1 ? ERR_OK : ERR_MECHANISM_PARAM;
@@ -152,16 +157,13 @@ enum err fastkey_rsa_check_pss(struct rsa_st *rsa,
     return good == 1 ? ERR_OK : ERR_SIGNATURE_INVALID;
 }
 
-enum err fastkey_rsa_pad_oaep(struct rsa_st *rsa, const struct fastkey_rsa_padding *p, struct bytes in, uint8_t *em)
+enum err fastkey_rsa_pad_oaep(struct rsa_st *rsa,
+                              const struct fastkey_rsa_padding *p,
+                              struct bytes in,
+                              uint8_t *em)
 {
-    int good = RSA_padding_add_PKCS1_OAEP_mgf1(em,
-                                               RSA_size(rsa),
-                                               in.data,
-                                               (int)in.size,
-                                               p->label.data,
-                                               (int)p->label.size,
-                                               p->hash,
-                                               p->mgf);
+    int good = RSA_padding_add_PKCS1_OAEP_mgf1(em, RSA_size(rsa), in.data, (int)in.size,
+                                               p->label.data, (int)p->label.size, p->hash, p->mgf);
     return good == 1 ? ERR_OK : ERR_DATA_LENGTH;
 }
 
@@ -174,15 +176,8 @@ enum err fastkey_rsa_unpad_oaep(struct rsa_st *rsa,
                                 size_t *size)
 {
     int k = RSA_size(rsa);
-    int n = RSA_padding_check_PKCS1_OAEP_mgf1(out,
-                                              k,
-                                              em,
-                                              k,
-                                              k,
-                                              p->label.data,
-                                              (int)p->label.size,
-                                              p->hash,
-                                              p->mgf);
+    int n = RSA_padding_check_PKCS1_OAEP_mgf1(out, k, em, k, k, p->label.data, (int)p->label.size,
+                                              p->hash, p->mgf);
     if (n < 0) {
         bytes_wipe(out, (size_t)k);
         return ERR_DATA_INVALID;

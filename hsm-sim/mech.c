@@ -10,12 +10,20 @@
 #define CKM_ECDSA_SHA224_ 0x1043u
 
 static const struct mech_hash_row hashes[MECH_HASHES] = {
-    [MECH_SHA1] = { "SHA1", CKM_SHA_1, CKG_MGF1_SHA1, 20,
-                    { 0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14 }, 15 },
-#define SHA2(text, mechanism, mgf, bytes, total, inner)                                                            \
-    { text, mechanism, mgf, bytes,                                                                                 \
-      { 0x30, total, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, inner, 0x05, 0x00,    \
-        0x04, bytes }, 19 }
+    [MECH_SHA1] = { "SHA1",
+                    CKM_SHA_1,
+                    CKG_MGF1_SHA1,
+                    20,
+                    { 0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00,
+                      0x04, 0x14 },
+                    15 },
+#define SHA2(text, mechanism, mgf, bytes, total, inner)                                            \
+    {                                                                                              \
+        text, mechanism, mgf, bytes,                                                               \
+            { 0x30, total, 0x30, 0x0d, 0x06,  0x09, 0x60, 0x86, 0x48, 0x01,                        \
+              0x65, 0x03,  0x04, 0x02, inner, 0x05, 0x00, 0x04, bytes },                           \
+            19                                                                                     \
+    }
     [MECH_SHA224] = SHA2("SHA2-224", CKM_SHA224, CKG_MGF1_SHA224, 28, 0x2d, 0x04),
     [MECH_SHA256] = SHA2("SHA2-256", CKM_SHA256, CKG_MGF1_SHA256, 32, 0x31, 0x01),
     [MECH_SHA384] = SHA2("SHA2-384", CKM_SHA384, CKG_MGF1_SHA384, 48, 0x41, 0x02),
@@ -23,25 +31,42 @@ static const struct mech_hash_row hashes[MECH_HASHES] = {
 #undef SHA2
 };
 
-#define SIGNS(sign, verify) { [MECH_SIGN] = (sign), [MECH_VERIFY] = (verify) }
-#define CIPHERS(encrypt, decrypt) { [MECH_ENCRYPT] = (encrypt), [MECH_DECRYPT] = (decrypt) }
+#define SIGNS(sign, verify)                                                                        \
+    {                                                                                              \
+        [MECH_SIGN] = (sign), [MECH_VERIFY] = (verify)                                             \
+    }
+#define CIPHERS(encrypt, decrypt)                                                                  \
+    {                                                                                              \
+        [MECH_ENCRYPT] = (encrypt), [MECH_DECRYPT] = (decrypt)                                     \
+    }
 /* SHA-1 signatures are verified only. RSA_PKCS decryption waits for implicit
  * rejection (conventions.md). */
 static const struct mech_row rows[] = {
-    { CKM_RSA_PKCS, SEAL_KEY_RSA, MECH_NO_HASH,
+    { CKM_RSA_PKCS,
+      SEAL_KEY_RSA,
+      MECH_NO_HASH,
       { mech_rsa_sign_pkcs, mech_rsa_verify_pkcs, mech_rsa_encrypt_pkcs, NULL } },
-    { CKM_RSA_PKCS_OAEP, SEAL_KEY_RSA, MECH_NO_HASH, CIPHERS(mech_rsa_encrypt_oaep, mech_rsa_decrypt_oaep) },
+    { CKM_RSA_PKCS_OAEP, SEAL_KEY_RSA, MECH_NO_HASH,
+      CIPHERS(mech_rsa_encrypt_oaep, mech_rsa_decrypt_oaep) },
     { CKM_SHA1_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA1, SIGNS(NULL, mech_rsa_verify_pkcs) },
-    { CKM_SHA224_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA224, SIGNS(mech_rsa_sign_pkcs, mech_rsa_verify_pkcs) },
-    { CKM_SHA256_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA256, SIGNS(mech_rsa_sign_pkcs, mech_rsa_verify_pkcs) },
-    { CKM_SHA384_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA384, SIGNS(mech_rsa_sign_pkcs, mech_rsa_verify_pkcs) },
-    { CKM_SHA512_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA512, SIGNS(mech_rsa_sign_pkcs, mech_rsa_verify_pkcs) },
+    { CKM_SHA224_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA224,
+      SIGNS(mech_rsa_sign_pkcs, mech_rsa_verify_pkcs) },
+    { CKM_SHA256_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA256,
+      SIGNS(mech_rsa_sign_pkcs, mech_rsa_verify_pkcs) },
+    { CKM_SHA384_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA384,
+      SIGNS(mech_rsa_sign_pkcs, mech_rsa_verify_pkcs) },
+    { CKM_SHA512_RSA_PKCS, SEAL_KEY_RSA, MECH_SHA512,
+      SIGNS(mech_rsa_sign_pkcs, mech_rsa_verify_pkcs) },
     { CKM_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_NO_HASH, SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
     { CKM_SHA1_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA1, SIGNS(NULL, mech_rsa_verify_pss) },
-    { CKM_SHA224_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA224, SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
-    { CKM_SHA256_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA256, SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
-    { CKM_SHA384_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA384, SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
-    { CKM_SHA512_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA512, SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
+    { CKM_SHA224_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA224,
+      SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
+    { CKM_SHA256_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA256,
+      SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
+    { CKM_SHA384_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA384,
+      SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
+    { CKM_SHA512_RSA_PKCS_PSS, SEAL_KEY_RSA, MECH_SHA512,
+      SIGNS(mech_rsa_sign_pss, mech_rsa_verify_pss) },
     { CKM_ECDSA, SEAL_KEY_EC, MECH_NO_HASH, SIGNS(mech_ec_sign, mech_ec_verify) },
     { CKM_ECDSA_SHA1, SEAL_KEY_EC, MECH_SHA1, SIGNS(NULL, mech_ec_verify) },
     { CKM_ECDSA_SHA224_, SEAL_KEY_EC, MECH_SHA224, SIGNS(mech_ec_sign, mech_ec_verify) },
@@ -50,7 +75,8 @@ static const struct mech_row rows[] = {
     { CKM_ECDSA_SHA512, SEAL_KEY_EC, MECH_SHA512, SIGNS(mech_ec_sign, mech_ec_verify) },
     { CKM_AES_GCM, SEAL_KEY_AES, MECH_NO_HASH, CIPHERS(mech_gcm_encrypt, mech_gcm_decrypt) },
     { CKM_AES_CBC, SEAL_KEY_AES, MECH_NO_HASH, CIPHERS(mech_cbc_encrypt, mech_cbc_decrypt) },
-    { CKM_AES_CBC_PAD, SEAL_KEY_AES, MECH_NO_HASH, CIPHERS(mech_cbc_pad_encrypt, mech_cbc_pad_decrypt) },
+    { CKM_AES_CBC_PAD, SEAL_KEY_AES, MECH_NO_HASH,
+      CIPHERS(mech_cbc_pad_encrypt, mech_cbc_pad_decrypt) },
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 
@@ -152,7 +178,8 @@ void mech_close(struct mech *m)
     memset(m, 0, sizeof *m);
 }
 
-enum err mech_digest(struct mech *m, const struct mech_call *c, size_t limit, uint8_t *room, struct bytes *out)
+enum err mech_digest(
+    struct mech *m, const struct mech_call *c, size_t limit, uint8_t *room, struct bytes *out)
 {
     unsigned hash = c->row->hash;
     if (hash == MECH_NO_HASH) {

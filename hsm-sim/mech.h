@@ -67,8 +67,11 @@ unsigned mech_hash_find(uint64_t mechanism);
 unsigned mech_mgf_find(uint64_t mgf);
 /* The row's hash over data; or data itself where the row has none, which then
  * must measure 1..limit (ERR_DATA_LENGTH). `room` has MECH_DIGEST_MAX bytes. */
-enum err mech_digest(struct mech *m, const struct mech_call *c, size_t limit, uint8_t *room, struct bytes *out)
-    MUST_USE;
+enum err mech_digest(struct mech *m,
+                     const struct mech_call *c,
+                     size_t limit,
+                     uint8_t *room,
+                     struct bytes *out) MUST_USE;
 
 enum err mech_rsa_sign_pkcs(struct mech *m, struct mech_call *c) MUST_USE;
 enum err mech_rsa_verify_pkcs(struct mech *m, struct mech_call *c) MUST_USE;

@@ -13,7 +13,11 @@
 #define TAG_BITS_MAX 128u
 #define IV_USUAL 12
 
-static enum err context(struct mech *m, const struct mech_call *c, enum mech_aes_mode mode, int encrypt, EVP_CIPHER_CTX **out)
+static enum err context(struct mech *m,
+                        const struct mech_call *c,
+                        enum mech_aes_mode mode,
+                        int encrypt,
+                        EVP_CIPHER_CTX **out)
 {
     size_t size = c->key->material.size;
     if (size != 16 && size != 32) {
@@ -34,11 +38,15 @@ static void forget(EVP_CIPHER_CTX **ctx)
 
 /* -- GCM ------------------------------------------------------------------------- */
 
-static enum err gcm_begin(EVP_CIPHER_CTX *ctx, const struct mech_call *c, int encrypt, struct mechanism_gcm *p)
+static enum err gcm_begin(EVP_CIPHER_CTX *ctx,
+                          const struct mech_call *c,
+                          int encrypt,
+                          struct mechanism_gcm *p)
 {
     int n = 0;
     TRY(mechanism_gcm_parse(c->parameter, p));
-    if (p->gcm_tag_bits < TAG_BITS_MIN || p->gcm_tag_bits > TAG_BITS_MAX || p->gcm_tag_bits % 8u != 0) {
+    if (p->gcm_tag_bits < TAG_BITS_MIN || p->gcm_tag_bits > TAG_BITS_MAX ||
+        p->gcm_tag_bits % 8u != 0) {
         return ERR_MECHANISM_PARAM;
     }
     if (EVP_CIPHER_CTX_get_iv_length(ctx) != (int)p->iv.size &&
@@ -73,7 +81,8 @@ enum err mech_gcm_encrypt(struct mech *m, struct mech_call *c)
     if (c->capacity < c->data.size + tag) {
         return ERR_TOO_LARGE;
     }
-    if ((c->data.size > 0 && EVP_EncryptUpdate(ctx, c->out, &n, c->data.data, (int)c->data.size) != 1) ||
+    if ((c->data.size > 0 &&
+         EVP_EncryptUpdate(ctx, c->out, &n, c->data.data, (int)c->data.size) != 1) ||
         EVP_EncryptFinal_ex(ctx, c->out + n, &more) != 1 ||
         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, (int)tag, c->out + c->data.size) != 1) {
         return ERR_CRYPTO;
@@ -124,16 +133,19 @@ static enum err cbc_run(struct mech *m, struct mech_call *c, int encrypt, bool p
     if (c->parameter.size != BLOCK) {
         return ERR_MECHANISM_PARAM;
     }
-    if (((!pad || !encrypt) && c->data.size % BLOCK != 0) || (pad && !encrypt && c->data.size == 0)) {
+    if (((!pad || !encrypt) && c->data.size % BLOCK != 0) ||
+        (pad && !encrypt && c->data.size == 0)) {
         return ERR_DATA_LENGTH;
     }
     if (c->capacity < c->data.size + BLOCK) {
         return ERR_TOO_LARGE;
     }
     TRY(context(m, c, MECH_CBC, encrypt, &ctx));
-    if (EVP_CipherInit_ex2(ctx, NULL, c->key->material.data, c->parameter.data, encrypt, NULL) != 1 ||
+    if (EVP_CipherInit_ex2(ctx, NULL, c->key->material.data, c->parameter.data, encrypt, NULL) !=
+            1 ||
         EVP_CIPHER_CTX_set_padding(ctx, pad) != 1 ||
-        (c->data.size > 0 && EVP_CipherUpdate(ctx, c->out, &n, c->data.data, (int)c->data.size) != 1)) {
+        (c->data.size > 0 &&
+         EVP_CipherUpdate(ctx, c->out, &n, c->data.data, (int)c->data.size) != 1)) {
         return ERR_CRYPTO;
     }
     if (EVP_CipherFinal_ex(ctx, c->out + n, &more) != 1) {

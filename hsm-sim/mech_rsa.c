@@ -20,7 +20,8 @@ static void wipe_em(struct em *em)
 #define EM_SCOPED __attribute__((cleanup(wipe_em))) struct em
 
 /* DigestInfo for a row with a hash, else the data as it is. */
-static enum err digest_info(struct mech *m, const struct mech_call *c, size_t k, uint8_t *room, struct bytes *out)
+static enum err digest_info(
+    struct mech *m, const struct mech_call *c, size_t k, uint8_t *room, struct bytes *out)
 {
     const struct mech_hash_row *h = mech_hash_row(c->row->hash);
     struct bytes digest;
@@ -93,7 +94,10 @@ enum err mech_rsa_verify_pkcs(struct mech *m, struct mech_call *c)
 
 /* -- PSS -------------------------------------------------------------------------- */
 
-static enum err pss_padding(struct mech *m, const struct mech_call *c, size_t k, struct fastkey_rsa_padding *out)
+static enum err pss_padding(struct mech *m,
+                            const struct mech_call *c,
+                            size_t k,
+                            struct fastkey_rsa_padding *out)
 {
     struct mechanism_pss p;
     unsigned hash, mgf;
@@ -166,7 +170,9 @@ enum err mech_rsa_encrypt_pkcs(struct mech *m, struct mech_call *c)
     return ERR_OK;
 }
 
-static enum err oaep_padding(struct mech *m, const struct mech_call *c, struct fastkey_rsa_padding *out)
+static enum err oaep_padding(struct mech *m,
+                             const struct mech_call *c,
+                             struct fastkey_rsa_padding *out)
 {
     struct mechanism_oaep p;
     unsigned hash, mgf;

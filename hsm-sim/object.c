@@ -18,10 +18,11 @@
 
 /* Usages that make sense for a class, and those that a bare template means. */
 static const uint32_t usage_possible[] = {
-    [SEAL_CLASS_PUBLIC] = SEAL_ENCRYPT | SEAL_WRAP | SEAL_VERIFY | SEAL_VERIFY_RECOVER | SEAL_DERIVE,
+    [SEAL_CLASS_PUBLIC] =
+        SEAL_ENCRYPT | SEAL_WRAP | SEAL_VERIFY | SEAL_VERIFY_RECOVER | SEAL_DERIVE,
     [SEAL_CLASS_PRIVATE] = SEAL_DECRYPT | SEAL_UNWRAP | SEAL_SIGN | SEAL_SIGN_RECOVER | SEAL_DERIVE,
-    [SEAL_CLASS_SECRET] =
-        SEAL_ENCRYPT | SEAL_DECRYPT | SEAL_WRAP | SEAL_UNWRAP | SEAL_SIGN | SEAL_VERIFY | SEAL_DERIVE,
+    [SEAL_CLASS_SECRET] = SEAL_ENCRYPT | SEAL_DECRYPT | SEAL_WRAP | SEAL_UNWRAP | SEAL_SIGN |
+                          SEAL_VERIFY | SEAL_DERIVE,
 };
 static const struct {
     uint8_t class;
@@ -153,7 +154,10 @@ static enum err take(struct object *o, const struct object_rule *rule, struct by
 }
 
 /* Next entry with its rule. A type twice, or out of order, is a contradiction. */
-static enum err next_entry(struct bytes template, size_t *at, struct template_entry *entry, const struct object_rule **rule)
+static enum err next_entry(struct bytes template,
+                           size_t *at,
+                           struct template_entry *entry,
+                           const struct object_rule **rule)
 {
     uint32_t before = entry->type;
     bool first = *at == 0;
@@ -250,9 +254,23 @@ static enum err put_if_absent(struct object *o, uint32_t type, struct bytes valu
 static enum err tell_usages(struct object *o)
 {
     for (unsigned i = 0; i < USAGES; i++) {
-        if ((usage_possible[o->class] & 1u << i) != 0) {
-            TRY(template_put_bool(&o->a, ATTRIBUTES_ENCRYPT + i, (o->usage & 1u << i) != 0));
+        bool on = (o->usage & 1u << i) != 0;
+        if ((usage_possible[o->class] & 1u << i) == 0) {
+            continue;
         }
+        TRY(template_put_bool(&o->a, ATTRIBUTES_ENCRYPT + i, on));
+    }
+    return ERR_OK;
+}
+
+static enum err tell_flags(struct object *o)
+{
+    for (size_t i = 0; i < TOLD; i++) {
+        bool on = (o->flags & told[i].flag) != 0;
+        if ((told[i].classes & 1u << o->class) == 0) {
+            continue;
+        }
+        TRY(template_put_bool(&o->a, told[i].type, on));
     }
     return ERR_OK;
 }
@@ -264,7 +282,7 @@ static enum err tell_mechanisms(struct object *o)
         return ERR_OK;
     }
     for (unsigned i = 0; i < o->mech_count; i++) {
-        put_u64(list + 8u * i, o->mech[i]);
+        put_u64(list + (size_t)8 * i, o->mech[i]);
     }
     return template_put(&o->a, CKA_ALLOWED_MECHANISMS_, bytes_of(list, 8u * (size_t)o->mech_count));
 }
@@ -283,13 +301,10 @@ static enum err tell(struct object *o)
     TRY(template_put_u64(&o->a, CKA_CLASS, o->class));
     TRY(template_put_bool(&o->a, CKA_TOKEN, o->kind != BLOB_SESSION));
     TRY(template_put_bool(&o->a, CKA_PRIVATE, is_secret(o)));
-    TRY(template_put(&o->a, CKA_UNIQUE_ID_, bytes_of(hex_from(bytes_of(o->id, ID_SIZE), hex), 2 * ID_SIZE)));
+    TRY(template_put(&o->a, CKA_UNIQUE_ID_,
+                     bytes_of_text(hex_from(bytes_of(o->id, ID_SIZE), hex))));
     TRY(put_if_absent(o, CKA_LABEL, bytes_of("", 0)));
-    for (size_t i = 0; i < TOLD; i++) {
-        if ((told[i].classes & 1u << o->class) != 0) {
-            TRY(template_put_bool(&o->a, told[i].type, (o->flags & told[i].flag) != 0));
-        }
-    }
+    TRY(tell_flags(o));
     if (o->class == SEAL_CLASS_DATA) {
         return put_if_absent(o, CKA_APPLICATION, bytes_of("", 0));
     }
@@ -405,7 +420,8 @@ void object_info(const struct object *o, unsigned bits, struct key_info *out)
     memcpy(out->mech, o->mech, sizeof out->mech);
 }
 
-/* -- kind 4 ------------------------------------------------------------------------------------- */
+/* -- kind 4 -------------------------------------------------------------------------------------
+ */
 
 static enum err dates_of(struct bytes a, struct key_info *out)
 {
@@ -428,7 +444,7 @@ enum err object_info_from_public(struct bytes a, struct key_info *out)
     TRY(object_class_of(a, &class));
     (void)attributes_find_u64(a, CKA_KEY_TYPE, &type);
     memset(out, 0, sizeof *out);
-    out->class = (uint8_t)class;
+    out->class = (uint8_t) class;
     out->type = (uint16_t)type;
     for (unsigned i = 0; i < USAGES; i++) {
         bool on = false;
@@ -443,9 +459,13 @@ enum err object_info_from_public(struct bytes a, struct key_info *out)
     return dates_of(a, out);
 }
 
-/* -- changes -------------------------------------------------------------------------------------- */
+/* -- changes --------------------------------------------------------------------------------------
+ */
 
-static enum err change_bit(const struct object_rule *rule, bool on, struct buf *a, struct key_info *info)
+static enum err change_bit(const struct object_rule *rule,
+                           bool on,
+                           struct buf *a,
+                           struct key_info *info)
 {
     bool now = false, wanted = rule->change == OBJECT_ONLY_UP;
     uint32_t *word, bit = rule->flag;
@@ -469,14 +489,18 @@ static enum err change_bit(const struct object_rule *rule, bool on, struct buf *
     return ERR_OK;
 }
 
-static enum err change_one(const struct object_rule *rule, struct bytes value, struct buf *a, struct key_info *info)
+static enum err change_one(const struct object_rule *rule,
+                           struct bytes value,
+                           struct buf *a,
+                           struct key_info *info)
 {
     if (rule->change == OBJECT_FREE) {
         return template_put(a, rule->type, value);
     }
     if (rule->change == OBJECT_FIXED) {
         struct bytes now;
-        bool same = template_get(buf_bytes(a), rule->type, &now) == ERR_OK && bytes_equal(now, value);
+        bool same =
+            template_get(buf_bytes(a), rule->type, &now) == ERR_OK && bytes_equal(now, value);
         return same ? ERR_OK : ERR_ATTRIBUTE_READ_ONLY;
     }
     return change_bit(rule, value.data[0] == 1, a, info);
@@ -508,7 +532,8 @@ enum err object_change(struct bytes template, struct buf *a, struct key_info *in
     return ERR_TEMPLATE;
 }
 
-/* -- reading a template ------------------------------------------------------------------------------ */
+/* -- reading a template
+ * ------------------------------------------------------------------------------ */
 
 enum err object_class_of(struct bytes template, uint64_t *class)
 {
@@ -539,7 +564,8 @@ enum err object_curve_of(struct bytes template, unsigned *curve)
 struct bytes object_point_of(struct bytes value)
 {
     size_t head = value.size > 2 && value.data[1] == 0x81 ? 3 : 2;
-    if (value.size > head && value.data[0] == DER_OCTET_STRING && value.data[head - 1] == value.size - head) {
+    if (value.size > head && value.data[0] == DER_OCTET_STRING &&
+        value.data[head - 1] == value.size - head) {
         return bytes_of(value.data + head, value.size - head);
     }
     return value;

@@ -14,14 +14,14 @@
 enum object_origin { OBJECT_GENERATED = 1, OBJECT_IMPORTED = 2, OBJECT_CREATED = 4 };
 
 struct object {
-    unsigned kind;           /* enum blob_kind */
+    unsigned kind; /* enum blob_kind */
     enum object_origin origin;
-    uint8_t class;           /* enum seal_class */
-    uint16_t type;           /* enum seal_key_type */
-    uint64_t mechanism;      /* of generation; OBJECT_NO_MECHANISM */
+    uint8_t class;      /* enum seal_class */
+    uint16_t type;      /* enum seal_key_type */
+    uint64_t mechanism; /* of generation; OBJECT_NO_MECHANISM */
     uint8_t id[ID_SIZE];
-    struct bytes template;   /* borrowed from the request */
-    struct buf a;            /* owned */
+    struct bytes template; /* borrowed from the request */
+    struct buf a;          /* owned */
     uint32_t usage, usage_given, flags, flags_given;
     uint64_t not_before, not_after;
     uint16_t mech_count;

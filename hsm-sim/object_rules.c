@@ -71,8 +71,10 @@ static const struct object_rule rules[] = {
     { CKA_EC_PARAMS, OBJECT_RAW, OBJECT_PARAMETER, OBJECT_FIXED, P | S, 0, NUMBER },
     { CKA_EC_POINT, OBJECT_RAW, OBJECT_PARAMETER, OBJECT_FIXED, P | S, 0, NUMBER },
     { CKA_ALWAYS_AUTHENTICATE, OBJECT_BOOL, OBJECT_FALSE_ONLY, OBJECT_FIXED, S, 0, 1 },
-    { CKA_WRAP_WITH_TRUSTED, OBJECT_BOOL, OBJECT_FLAG, OBJECT_ONLY_UP, S | K, SEAL_WRAP_WITH_TRUSTED, 1 },
-    { CKA_ALLOWED_MECHANISMS_, OBJECT_MECHANISMS, OBJECT_ALLOWED, OBJECT_FIXED, KEYS, 0, 8 * SEAL_MECHANISMS },
+    { CKA_WRAP_WITH_TRUSTED, OBJECT_BOOL, OBJECT_FLAG, OBJECT_ONLY_UP, S | K,
+      SEAL_WRAP_WITH_TRUSTED, 1 },
+    { CKA_ALLOWED_MECHANISMS_, OBJECT_MECHANISMS, OBJECT_ALLOWED, OBJECT_FIXED, KEYS, 0,
+      8 * SEAL_MECHANISMS },
 };
 
 const struct object_rule *object_rule_find(uint32_t type)
@@ -117,7 +119,8 @@ static uint64_t days_to(unsigned year, unsigned month, unsigned day)
     unsigned past = year - 1;
     unsigned leaps = past / 4 - past / 100 + past / 400 - 477; /* 477 up to 1969 */
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    return (uint64_t)(year - 1970) * 365 + leaps + before[month - 1] + (leap && month > 2) + day - 1;
+    return (uint64_t)(year - 1970) * 365 + leaps + before[month - 1] + (leap && month > 2) + day -
+           1;
 }
 
 enum err object_rule_date(struct bytes digits, uint64_t *out)

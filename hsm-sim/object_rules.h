@@ -6,21 +6,15 @@
 
 #include "base/bytes.h"
 
-enum object_form {
-    OBJECT_BOOL,
-    OBJECT_U64,
-    OBJECT_RAW,
-    OBJECT_DATE,
-    OBJECT_MECHANISMS
-};
+enum object_form { OBJECT_BOOL, OBJECT_U64, OBJECT_RAW, OBJECT_DATE, OBJECT_MECHANISMS };
 /* What a given value does when an object is made. */
 enum object_take {
-    OBJECT_STORE,     /* goes into A */
-    OBJECT_CLASS_IS,  /* must say what the request says */
+    OBJECT_STORE,    /* goes into A */
+    OBJECT_CLASS_IS, /* must say what the request says */
     OBJECT_TOKEN_IS,
     OBJECT_PRIVATE_IS,
     OBJECT_TYPE_IS,
-    OBJECT_FLAG,      /* a flag of K */
+    OBJECT_FLAG, /* a flag of K */
     OBJECT_USAGE,
     OBJECT_DATES,
     OBJECT_ALLOWED,

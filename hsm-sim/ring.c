@@ -65,13 +65,14 @@ struct ring_shared {
 };
 
 struct ring {
-    struct ring_shared *shared; /* mapped */
+    struct ring_shared *shared;   /* mapped */
     int wake_worker, wake_daemon; /* owned */
     bool worker;
-    uint32_t head, tail; /* own copies: daemon: completion head, submission tail; worker: the reverse */
+    uint32_t head,
+        tail; /* own copies: daemon: completion head, submission tail; worker: the reverse */
     uint32_t worker_epoch, daemon_epoch;
     uint64_t lost;
-    bool busy[SLOTS]; /* daemon: in flight; worker: taken, not replied */
+    bool busy[SLOTS];         /* daemon: in flight; worker: taken, not replied */
     uint16_t busy_for[SLOTS]; /* worker: the daemon's epoch of that request */
     uint16_t free_small[LIMIT_RING_SMALL_SLOTS], free_large[LIMIT_RING_LARGE_SLOTS];
     unsigned n_small, n_large;

@@ -78,11 +78,8 @@ static enum err warm_up(struct worker *w)
     (void)gmtime_r(&now, &day);
     TRY(crypt_random(digest, sizeof digest));
     TRY(fastkey_ec_generate(w->mech.ec, SEAL_CURVE_P256, material));
-    e = fastkey_ec_sign(w->mech.ec,
-                        SEAL_CURVE_P256,
-                        bytes_of(material, 32),
-                        bytes_of(digest, sizeof digest),
-                        signature);
+    e = fastkey_ec_sign(w->mech.ec, SEAL_CURVE_P256, bytes_of(material, 32),
+                        bytes_of(digest, sizeof digest), signature);
     bytes_wipe(material, sizeof material);
     return e;
 }
@@ -140,7 +137,11 @@ static void wipe_partial(const struct core_request *r, uint8_t *out, size_t out_
     bytes_wipe(out, size < out_size ? size : out_size);
 }
 
-void worker_answer(struct worker *w, const struct core_request *request, uint8_t *out, size_t out_size, struct core_reply *reply)
+void worker_answer(struct worker *w,
+                   const struct core_request *request,
+                   uint8_t *out,
+                   size_t out_size,
+                   struct core_reply *reply)
 {
     struct answer a = { .reply = reply, .at = out, .left = out_size };
     worker_verb_cb verb = request->verb < WORKER_VERBS ? verbs[request->verb] : NULL;

@@ -91,11 +91,12 @@ static enum err load_ca_key(const uint8_t *material, EVP_PKEY **out)
     BN_SCOPED *d = BN_secure_new();
     PKEY_CTX_SCOPED *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
     PARAMS_SCOPED *params = NULL;
-    if (build == NULL || d == NULL || ctx == NULL || BN_bin2bn(material, (int)P256_SCALAR, d) == NULL ||
+    if (build == NULL || d == NULL || ctx == NULL ||
+        BN_bin2bn(material, (int)P256_SCALAR, d) == NULL ||
         OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1", 0) != 1 ||
         OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY, d) != 1 ||
-        OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, material + P256_SCALAR, P256_POINT) !=
-            1) {
+        OSSL_PARAM_BLD_push_octet_string(build, OSSL_PKEY_PARAM_PUB_KEY, material + P256_SCALAR,
+                                         P256_POINT) != 1) {
         return ERR_CRYPTO;
     }
     params = OSSL_PARAM_BLD_to_param(build);
@@ -158,7 +159,8 @@ static bool set_basics(X509 *x, const struct dates *d)
 
 static bool add_name(X509_NAME *name, const char *field, struct bytes text)
 {
-    return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, text.data, (int)text.size, -1, 0) == 1;
+    return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, text.data, (int)text.size, -1,
+                                      0) == 1;
 }
 
 /* Constant texts only: what a request says never comes here. */
@@ -217,7 +219,8 @@ static enum err make_ca(struct worker *w, EVP_PKEY *key, struct bytes label, str
         X509_set_issuer_name(x, name) != 1 || X509_set_pubkey(x, key) != 1 ||
         !add_extension(x, x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
         !add_extension(x, x, NID_key_usage, "critical,keyCertSign,cRLSign") ||
-        !add_extension(x, x, NID_subject_key_identifier, "hash") || X509_sign(x, key, EVP_sha256()) <= 0) {
+        !add_extension(x, x, NID_subject_key_identifier, "hash") ||
+        X509_sign(x, key, EVP_sha256()) <= 0) {
         return ERR_CRYPTO;
     }
     return add_der(x, a);
@@ -246,7 +249,7 @@ enum err worker_ca_create(struct worker *w, const struct core_request *r, struct
     info.material = bytes_of(material, P256_SCALAR + P256_POINT);
     e = object_put_ec(&o, SEAL_CURVE_P256, bytes_of(material + P256_SCALAR, P256_POINT));
     if (e == ERR_OK) {
-        e = worker_seal(&ring, &o, NULL, &info, a);
+        e = worker_seal(&ring, &o, id, &info, a);
     }
     if (e == ERR_OK) {
         e = load_ca_key(material, &key);
@@ -258,6 +261,16 @@ enum err worker_ca_create(struct worker *w, const struct core_request *r, struct
 
 /* -- issuing ---------------------------------------------------------------------------------- */
 
+static bool after_prefix(struct bytes item, const char *prefix, struct bytes *rest)
+{
+    struct bytes p = bytes_of_text(prefix);
+    if (item.size <= p.size || !bytes_equal(bytes_of(item.data, p.size), p)) {
+        return false;
+    }
+    *rest = bytes_of(item.data + p.size, item.size - p.size);
+    return true;
+}
+
 /* One "DNS:name" or "IP:address". */
 static enum err add_alternative(GENERAL_NAMES *names, struct bytes item)
 {
@@ -265,13 +278,11 @@ static enum err add_alternative(GENERAL_NAMES *names, struct bytes item)
     struct bytes value = item;
     int type = GEN_DNS;
     GENERAL_NAME *name;
-    if (item.size > 4 && memcmp(item.data, "DNS:", 4) == 0) {
-        value = bytes_of(item.data + 4, item.size - 4);
-    } else if (item.size > 3 && memcmp(item.data, "IP:", 3) == 0) {
-        value = bytes_of(item.data + 3, item.size - 3);
+    if (!after_prefix(item, "DNS:", &value)) {
         type = GEN_IPADD;
-    } else {
-        return ERR_ATTRIBUTE;
+        if (!after_prefix(item, "IP:", &value)) {
+            return ERR_ATTRIBUTE;
+        }
     }
     if (value.size >= sizeof text || !printable(value, ALT_CHARACTERS)) {
         return ERR_ATTRIBUTE;
@@ -304,7 +315,9 @@ static enum err add_alternatives(X509 *x, struct bytes list)
         TRY(add_alternative(names, bytes_of(list.data + start, at - start)));
         start = at + 1;
     }
-    return X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1 ? ERR_OK : ERR_CRYPTO;
+    return X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1
+               ? ERR_OK
+               : ERR_CRYPTO;
 }
 
 /* P-256, P-384 or Ed25519, or RSA from 2048 bits on. */
@@ -316,8 +329,9 @@ static enum err parse_spki(struct bytes der, EVP_PKEY **out)
     if (key == NULL || at != der.data + der.size) {
         return ERR_DATA_INVALID;
     }
-    strong = EVP_PKEY_get_security_bits(key) >= 112 &&
-             (EVP_PKEY_is_a(key, "EC") || EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "ED25519"));
+    strong =
+        EVP_PKEY_get_security_bits(key) >= 112 &&
+        (EVP_PKEY_is_a(key, "EC") || EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "ED25519"));
     if (!strong) {
         return ERR_KEY_SIZE;
     }
@@ -353,14 +367,16 @@ enum err worker_issue(struct worker *w, const struct core_request *r, struct ans
     X509_SCOPED *ca = NULL;
     X509_SCOPED *x = X509_new();
     struct dates dates = { .now = clock_wall_s(w->clock) };
-    if (r->number >= sizeof purposes / sizeof purposes[0] || !printable(r->section[3], NAME_CHARACTERS)) {
+    if (r->number >= sizeof purposes / sizeof purposes[0] ||
+        !printable(r->section[3], NAME_CHARACTERS)) {
         return ERR_ATTRIBUTE;
     }
     dates.days = purposes[r->number].days;
     TRY(parse_spki(r->section[2], &key));
     TRY(open_ca_key(w, r->section[0], &ca_key));
     TRY(parse_ca(r->section[1], ca_key, &ca));
-    if (x == NULL || !set_basics(x, &dates) || !add_name(X509_get_subject_name(x), "CN", r->section[3]) ||
+    if (x == NULL || !set_basics(x, &dates) ||
+        !add_name(X509_get_subject_name(x), "CN", r->section[3]) ||
         X509_set_issuer_name(x, X509_get_subject_name(ca)) != 1 || X509_set_pubkey(x, key) != 1 ||
         !add_extension(x, ca, NID_basic_constraints, "critical,CA:FALSE") ||
         !add_extension(x, ca, NID_key_usage, "critical,digitalSignature") ||

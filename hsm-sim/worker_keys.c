@@ -50,11 +50,16 @@ static enum err ask_keys(struct worker *w, uint64_t handle, struct keeper_keys *
     return e;
 }
 
+static bool same_id(const uint8_t a[ID_SIZE], const uint8_t b[ID_SIZE])
+{
+    return bytes_equal(bytes_of(a, ID_SIZE), bytes_of(b, ID_SIZE));
+}
+
 /* The ids follow from the keys: same ids, same keys. */
 static bool same_keys(const struct keeper_keys *a, const struct keeper_keys *b)
 {
-    return memcmp(a->keyring_id, b->keyring_id, ID_SIZE) == 0 && memcmp(a->smk_id, b->smk_id, ID_SIZE) == 0 &&
-           memcmp(a->kk_id, b->kk_id, ID_SIZE) == 0 && a->has_bk == b->has_bk;
+    return same_id(a->keyring_id, b->keyring_id) && same_id(a->smk_id, b->smk_id) &&
+           same_id(a->kk_id, b->kk_id) && a->has_bk == b->has_bk;
 }
 
 static enum err fill_ring(struct session_keys *k, const struct keeper_keys *keys)

@@ -63,7 +63,10 @@ static void reply_bytes(struct worker_loop *l, unsigned slot, struct bytes encod
 
 /* -- the keeper ------------------------------------------------------------------------ */
 
-static enum err send_frame(struct worker_loop *l, uint64_t sequence, uint32_t flags, const struct core_request *request)
+static enum err send_frame(struct worker_loop *l,
+                           uint64_t sequence,
+                           uint32_t flags,
+                           const struct core_request *request)
 {
     size_t size = HEAD + core_request_size(request);
     uint8_t *at = l->frame.data;
@@ -248,7 +251,8 @@ static void work(struct worker_loop *l, unsigned slot, const struct core_request
     struct core_reply reply;
     uint8_t *at = l->reply.data;
     size_t size;
-    worker_answer(l->worker, request, at + CORE_REPLY_HEAD, l->reply.size - CORE_REPLY_HEAD, &reply);
+    worker_answer(l->worker, request, at + CORE_REPLY_HEAD, l->reply.size - CORE_REPLY_HEAD,
+                  &reply);
     size = core_reply_size(&reply);
     /* Sections lie in order behind the head already: only the head is written. */
     core_reply_encode_head(&reply, at);
@@ -281,10 +285,17 @@ static bool handle(struct worker_loop *l, unsigned slot, struct bytes frame)
     return true;
 }
 
+/* Meanwhile the keeper may have answered what was passed on. */
+static enum err glance_at_keeper(struct worker_loop *l)
+{
+    struct bytes ignored;
+    enum err e = l->pending_count > 0 ? drain_keeper(l, 0, &ignored) : ERR_OK;
+    return e == ERR_NOTFOUND ? ERR_OK : e;
+}
+
 static enum err drain_ring(struct worker_loop *l)
 {
-    for (;;) {
-        struct bytes ignored;
+    while (!atomic_load(&l->stop)) {
         size_t size = 0;
         unsigned slot = 0;
         bool good;
@@ -294,14 +305,9 @@ static enum err drain_ring(struct worker_loop *l)
         if (!good) {
             return ERR_PROTOCOL;
         }
-        if (l->pending_count > 0) {
-            enum err e = drain_keeper(l, 0, &ignored);
-            TRY(e == ERR_NOTFOUND ? ERR_OK : e);
-        }
-        if (atomic_load(&l->stop)) {
-            return ERR_NOTFOUND;
-        }
+        TRY(glance_at_keeper(l));
     }
+    return ERR_NOTFOUND;
 }
 
 static void sleep_a_while(struct worker_loop *l)
@@ -352,7 +358,10 @@ static enum err open_parts(struct worker_loop *l, const struct clock *clock, con
     return worker_open(clock, &link, &l->worker);
 }
 
-enum err worker_loop_open(const struct clock *clock, const int ring_fds[3], int keeper_fd, struct worker_loop **out)
+enum err worker_loop_open(const struct clock *clock,
+                          const int ring_fds[3],
+                          int keeper_fd,
+                          struct worker_loop **out)
 {
     struct worker_loop *l = calloc(1, sizeof *l);
     enum err e;

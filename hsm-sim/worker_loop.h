@@ -24,8 +24,10 @@ enum { WORKER_LOOP_STOP = 0, WORKER_LOOP_RESTART = 75 };
 struct worker_loop;
 /* Takes over the four descriptors (also on failure). Everything lazy in OpenSSL and
  * libc has happened when this returns: seal the sandbox after it. */
-enum err worker_loop_open(const struct clock *clock, const int ring_fds[3], int keeper_fd, struct worker_loop **out)
-    MUST_USE;
+enum err worker_loop_open(const struct clock *clock,
+                          const int ring_fds[3],
+                          int keeper_fd,
+                          struct worker_loop **out) MUST_USE;
 /* Announces itself on the ring and works. Returns the exit code. */
 int worker_loop_run(struct worker_loop *l);
 /* Safe in a signal handler: the loop returns WORKER_LOOP_STOP within LIMIT_RING_WAIT_MS. */

@@ -51,7 +51,11 @@ static enum err kind_of(const struct core_request *r, unsigned *kind)
 }
 
 /* Seals and answers [blob][attributes]. */
-static enum err finish(struct session_keys *keys, const struct object *o, unsigned bits, struct bytes material, struct answer *a)
+static enum err finish(struct session_keys *keys,
+                       const struct object *o,
+                       unsigned bits,
+                       struct bytes material,
+                       struct answer *a)
 {
     struct key_info info;
     object_info(o, bits, &info);
@@ -87,7 +91,9 @@ static enum err secret_size_check(uint64_t type, uint64_t size)
 enum err worker_generate_key(struct worker *w, const struct core_request *r, struct answer *a)
 {
     MATERIAL_SCOPED *wiped = w;
-    OBJECT_SCOPED o = { .origin = OBJECT_GENERATED, .class = SEAL_CLASS_SECRET, .mechanism = r->mechanism };
+    OBJECT_SCOPED o = { .origin = OBJECT_GENERATED,
+                        .class = SEAL_CLASS_SECRET,
+                        .mechanism = r->mechanism };
     struct session_keys *keys;
     uint64_t size = 0;
     unsigned i = 0;
@@ -116,8 +122,8 @@ enum err worker_generate_key(struct worker *w, const struct core_request *r, str
 
 struct pair {
     struct object public, private;
-    unsigned bits;          /* of n, or the curve */
-    struct bytes material;  /* of the private key, in w->material */
+    unsigned bits;         /* of n, or the curve */
+    struct bytes material; /* of the private key, in w->material */
 };
 static void pair_drop(struct pair *p)
 {
@@ -208,7 +214,8 @@ static enum err pair_begin(struct pair *p, const struct core_request *r, unsigne
     p->public.class = SEAL_CLASS_PUBLIC;
     p->private.class = SEAL_CLASS_PRIVATE;
     TRY(kind_of(r, &p->private.kind));
-    p->public.kind = p->private.kind == BLOB_SESSION ? (unsigned)BLOB_SESSION : (unsigned)BLOB_PUBLIC;
+    p->public.kind =
+        p->private.kind == BLOB_SESSION ? (unsigned)BLOB_SESSION : (unsigned)BLOB_PUBLIC;
     TRY(public_id(r, p, &id));
     TRY(object_begin(&p->public, id));
     return object_begin(&p->private, r->section[3]);
@@ -232,7 +239,7 @@ enum err worker_generate_pair(struct worker *w, const struct core_request *r, st
     TRY(pair_begin(&p, r, row));
     TRY(pairs[row].make(w, &p));
     if (p.public.kind == BLOB_PUBLIC) {
-        TRY(worker_seal(&keys->ring, &p.public, NULL, NULL, a));
+        TRY(worker_seal(&keys->ring, &p.public, keys->facts.family, NULL, a));
     } else {
         answer_add(a, 0);
     }
@@ -244,6 +251,17 @@ enum err worker_generate_pair(struct worker *w, const struct core_request *r, st
 }
 
 /* -- import ------------------------------------------------------------------------------- */
+
+/* The context ends with the template's hash. */
+static bool import_reply_fits(const struct core_reply *reply, const uint8_t hash[DIGEST_SIZE])
+{
+    struct bytes context = reply->section[1];
+    if (reply->section[0].size != CRYPT_KEY || context.size != ENVELOPE_IMPORT_CONTEXT) {
+        return false;
+    }
+    return bytes_equal(bytes_of(context.data + context.size - DIGEST_SIZE, DIGEST_SIZE),
+                       bytes_of(hash, DIGEST_SIZE));
+}
 
 /* The envelope's key comes from the keeper, the material is seen here alone. */
 static enum err open_envelope(struct worker *w, const struct core_request *r, size_t *size)
@@ -262,12 +280,12 @@ static enum err open_envelope(struct worker *w, const struct core_request *r, si
     ask.section[1] = r->section[1];
     ask.section[2] = bytes_of(hash, sizeof hash);
     e = worker_ask(w, &ask, &reply);
-    if (e == ERR_OK && (reply.section[0].size != CRYPT_KEY || reply.section[1].size != ENVELOPE_IMPORT_CONTEXT ||
-                        memcmp(reply.section[1].data + ENVELOPE_IMPORT_CONTEXT - DIGEST_SIZE, hash, DIGEST_SIZE) != 0)) {
+    if (e == ERR_OK && !import_reply_fits(&reply, hash)) {
         e = ERR_PROTOCOL;
     }
     if (e == ERR_OK) {
-        e = envelope_import_open(envelope, reply.section[0].data, reply.section[1].data, w->material.data, size);
+        e = envelope_import_open(envelope, reply.section[0].data, reply.section[1].data,
+                                 w->material.data, size);
     }
     worker_scratch_wipe(w);
     return worker_blob_error(e);
@@ -287,18 +305,22 @@ static void imported_drop(struct imported *i)
 static enum err import_rsa(struct worker *w, struct imported *i)
 {
     struct key_info info;
-    size_t k;
+    struct bytes n, e;
+    size_t k = FASTKEY_RSA_MIN / 8u;
     (void)w;
-    for (i->bits = FASTKEY_RSA_MIN; i->bits <= FASTKEY_RSA_MAX; i->bits += 1024u) {
-        k = i->bits / 8u;
-        if (i->material.size == 2 * k + 8 + 5 * (k / 2)) {
-            object_info(&i->object, i->bits, &info);
-            info.material = i->material;
-            TRY(fastkey_rsa_check(&info));
-            return object_put_rsa(&i->object, bytes_of(i->material.data, k), bytes_of(i->material.data + k, 8));
-        }
+    while (k <= FASTKEY_RSA_BYTES && i->material.size != 2 * k + 8 + 5 * (k / 2)) {
+        k += 128;
     }
-    return ERR_KEY_SIZE;
+    if (k > FASTKEY_RSA_BYTES) {
+        return ERR_KEY_SIZE;
+    }
+    i->bits = (unsigned)(8 * k);
+    n = bytes_of(i->material.data, k);
+    e = bytes_of(i->material.data + k, 8);
+    object_info(&i->object, i->bits, &info);
+    info.material = i->material;
+    TRY(fastkey_rsa_check(&info));
+    return object_put_rsa(&i->object, n, e);
 }
 
 /* The scalar alone, or with its point: which then must be the right one. */
@@ -345,7 +367,8 @@ static const struct {
 enum err worker_import(struct worker *w, const struct core_request *r, struct answer *a)
 {
     MATERIAL_SCOPED *wiped = w;
-    IMPORTED_SCOPED i = { .object = { .origin = OBJECT_IMPORTED, .mechanism = OBJECT_NO_MECHANISM } };
+    IMPORTED_SCOPED i = { .object = { .origin = OBJECT_IMPORTED,
+                                      .mechanism = OBJECT_NO_MECHANISM } };
     struct session_keys *keys;
     uint64_t class = 0, type = 0;
     unsigned row = 0;
@@ -361,7 +384,7 @@ enum err worker_import(struct worker *w, const struct core_request *r, struct an
     if (row == IMPORTS) {
         return ERR_TEMPLATE;
     }
-    i.object.class = (uint8_t)class;
+    i.object.class = (uint8_t) class;
     i.object.type = (uint16_t)type;
     i.object.template = r->section[0];
     TRY(object_begin(&i.object, r->section[3]));
@@ -389,7 +412,8 @@ static enum err create_rsa(struct worker *w, struct object *o)
     struct bytes n, e;
     (void)w;
     if (template_get(o->template, CKA_MODULUS, &n) != ERR_OK ||
-        template_get(o->template, CKA_PUBLIC_EXPONENT, &e) != ERR_OK || n.size == 0 || e.size == 0) {
+        template_get(o->template, CKA_PUBLIC_EXPONENT, &e) != ERR_OK || n.size == 0 ||
+        e.size == 0) {
         return ERR_TEMPLATE;
     }
     while (n.size > 1 && n.data[0] == 0) {
@@ -435,7 +459,9 @@ static const struct {
 
 enum err worker_create_public(struct worker *w, const struct core_request *r, struct answer *a)
 {
-    OBJECT_SCOPED o = { .kind = BLOB_PUBLIC, .origin = OBJECT_CREATED, .mechanism = OBJECT_NO_MECHANISM };
+    OBJECT_SCOPED o = { .kind = BLOB_PUBLIC,
+                        .origin = OBJECT_CREATED,
+                        .mechanism = OBJECT_NO_MECHANISM };
     struct session_keys *keys;
     uint64_t class = 0, type = SEAL_KEY_NONE;
     unsigned row = 0;
@@ -451,11 +477,11 @@ enum err worker_create_public(struct worker *w, const struct core_request *r, st
     if (row == CREATES) {
         return ERR_TEMPLATE;
     }
-    o.class = (uint8_t)class;
+    o.class = (uint8_t) class;
     o.type = (uint16_t)type;
     o.template = r->section[0];
     TRY(object_begin(&o, r->section[1]));
     TRY(creates[row].create(w, &o));
-    TRY(worker_seal(&keys->ring, &o, NULL, NULL, a));
+    TRY(worker_seal(&keys->ring, &o, keys->facts.family, NULL, a));
     return answer_copy(a, buf_bytes(&o.a));
 }

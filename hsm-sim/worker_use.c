@@ -19,16 +19,16 @@ static const struct {
     unsigned classes;
     uint32_t usage, usage_private;
 } operations[MECH_OPS] = {
-    [MECH_SIGN] = { CORE_SIGN, CLASS(SEAL_CLASS_PRIVATE) | CLASS(SEAL_CLASS_SECRET), SEAL_SIGN, SEAL_SIGN },
+    [MECH_SIGN] = { CORE_SIGN, CLASS(SEAL_CLASS_PRIVATE) | CLASS(SEAL_CLASS_SECRET), SEAL_SIGN,
+                    SEAL_SIGN },
     [MECH_VERIFY] = { CORE_VERIFY,
-                      CLASS(SEAL_CLASS_PUBLIC) | CLASS(SEAL_CLASS_PRIVATE) | CLASS(SEAL_CLASS_SECRET),
-                      SEAL_VERIFY,
-                      SEAL_SIGN },
-    [MECH_ENCRYPT] = { CORE_ENCRYPT, CLASS(SEAL_CLASS_PUBLIC) | CLASS(SEAL_CLASS_SECRET), SEAL_ENCRYPT, 0 },
-    [MECH_DECRYPT] = { CORE_DECRYPT,
-                       CLASS(SEAL_CLASS_PRIVATE) | CLASS(SEAL_CLASS_SECRET),
-                       SEAL_DECRYPT,
-                       SEAL_DECRYPT },
+                      CLASS(SEAL_CLASS_PUBLIC) | CLASS(SEAL_CLASS_PRIVATE) |
+                          CLASS(SEAL_CLASS_SECRET),
+                      SEAL_VERIFY, SEAL_SIGN },
+    [MECH_ENCRYPT] = { CORE_ENCRYPT, CLASS(SEAL_CLASS_PUBLIC) | CLASS(SEAL_CLASS_SECRET),
+                       SEAL_ENCRYPT, 0 },
+    [MECH_DECRYPT] = { CORE_DECRYPT, CLASS(SEAL_CLASS_PRIVATE) | CLASS(SEAL_CLASS_SECRET),
+                       SEAL_DECRYPT, SEAL_DECRYPT },
 };
 /* Promises that this release cannot keep: such a key is not used at all. */
 #define FLAGS_UNKNOWN (SEAL_ALWAYS_AUTHENTICATE | SEAL_PKA_ASSIGNED | SEAL_HAS_TEMPLATE)
@@ -55,8 +55,9 @@ static enum err public_rsa(struct key_use *u, struct bytes a)
 {
     struct bytes n, e;
     size_t k;
-    if (template_get(a, CKA_MODULUS, &n) != ERR_OK || template_get(a, CKA_PUBLIC_EXPONENT, &e) != ERR_OK ||
-        n.size < FASTKEY_RSA_MIN / 8u || n.size > FASTKEY_RSA_BYTES || e.size > 8) {
+    if (template_get(a, CKA_MODULUS, &n) != ERR_OK ||
+        template_get(a, CKA_PUBLIC_EXPONENT, &e) != ERR_OK || n.size < FASTKEY_RSA_MIN / 8u ||
+        n.size > FASTKEY_RSA_BYTES || e.size > 8) {
         return ERR_KEY_SIZE;
     }
     k = n.size;
@@ -93,7 +94,8 @@ static enum err public_info(struct key_use *u)
     return u->public_info.type == SEAL_KEY_RSA ? public_rsa(u, a) : public_ec(u, a);
 }
 
-enum err key_use_open(struct key_use *u, struct worker *w, uint64_t handle, struct bytes blob, unsigned sections)
+enum err key_use_open(
+    struct key_use *u, struct worker *w, uint64_t handle, struct bytes blob, unsigned sections)
 {
     struct seal_source source = { 0 };
     struct blob_header header;
@@ -115,7 +117,8 @@ enum err key_use_open(struct key_use *u, struct worker *w, uint64_t handle, stru
     memcpy(source.family, facts->family, ID_SIZE);
     source.now = clock_wall_s(w->clock);
     sections = header.kind == BLOB_PUBLIC ? (unsigned)SEAL_A : sections;
-    e = seal_open(blob, &u->keys->ring, &source, sections, w->plain.data, w->plain.size, &u->opened);
+    e = seal_open(blob, &u->keys->ring, &source, sections, w->plain.data, w->plain.size,
+                  &u->opened);
     TRY(worker_blob_error(e));
     u->worker = w;
     u->size = blob.size - BLOB_OVERHEAD;
@@ -135,7 +138,10 @@ static bool mechanism_allowed(const struct key_info *k, uint64_t mechanism)
     return k->mech_count == 0;
 }
 
-static enum err use_allowed(const struct key_info *k, enum mech_op op, const struct mech_row *row, uint64_t now)
+static enum err use_allowed(const struct key_info *k,
+                            enum mech_op op,
+                            const struct mech_row *row,
+                            uint64_t now)
 {
     uint32_t usage = operations[op].usage;
     if ((operations[op].classes & CLASS(k->class)) == 0 || k->type != row->key_type) {

@@ -30,10 +30,8 @@ static const struct {
     uint8_t family;
     bool has_bk;
 } sessions[] = {
-    { KIT_USER, 6, 1, true },
-    { KIT_OTHER_LOGIN, 6, 2, true },
-    { KIT_PUBLIC, 0, 0, false },
-    { KIT_SECURITY_OFFICER, 5, 3, true },
+    { KIT_USER, 6, 1, true },        { KIT_OTHER_LOGIN, 6, 2, true },
+    { KIT_PUBLIC, 0, 0, false },     { KIT_SECURITY_OFFICER, 5, 3, true },
     { KIT_CRYPTO_USER, 8, 4, true },
 };
 
@@ -65,7 +63,9 @@ static enum err answer_keys(struct worker_kit *k, uint64_t handle, uint8_t *out)
     return ERR_LOGIN_REQUIRED;
 }
 
-static void import_context(struct bytes challenge, const uint8_t hash[32], uint8_t out[ENVELOPE_IMPORT_CONTEXT])
+static void import_context(struct bytes challenge,
+                           const uint8_t hash[32],
+                           uint8_t out[ENVELOPE_IMPORT_CONTEXT])
 {
     memcpy(out, cluster, ID_SIZE);
     memcpy(out + 16, challenge.data, ID_SIZE);
@@ -189,7 +189,11 @@ enum err kit_operate(struct worker_kit *k,
     return kit_answer(k);
 }
 
-enum err kit_generate(struct worker_kit *k, uint64_t mechanism, const struct buf *template, struct buf *blob, struct buf *a)
+enum err kit_generate(struct worker_kit *k,
+                      uint64_t mechanism,
+                      const struct buf *template,
+                      struct buf *blob,
+                      struct buf *a)
 {
     kit_request(k, CORE_GENERATE_KEY, KIT_USER);
     k->request.mechanism = mechanism;
@@ -238,7 +242,8 @@ void kit_rsa_pair(struct worker_kit *k, struct buf blob[2], struct buf a[2])
 struct bytes kit_curve(unsigned curve)
 {
     static const uint8_t p256[] = { 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7 };
-    static const uint8_t p384[] = { 6, 5, 0x2b, 0x81, 4, 0, 0x22 }, p521[] = { 6, 5, 0x2b, 0x81, 4, 0, 0x23 };
+    static const uint8_t p384[] = { 6, 5, 0x2b, 0x81, 4, 0, 0x22 },
+                         p521[] = { 6, 5, 0x2b, 0x81, 4, 0, 0x23 };
     if (curve == SEAL_CURVE_P256) {
         return bytes_of(p256, sizeof p256);
     }
@@ -266,7 +271,10 @@ struct buf kit_seal(struct worker_kit *k, const struct key_info *info)
     return blob;
 }
 
-struct buf kit_envelope(struct worker_kit *k, struct bytes template, struct bytes challenge, struct bytes material)
+struct buf kit_envelope(struct worker_kit *k,
+                        struct bytes template,
+                        struct bytes challenge,
+                        struct bytes material)
 {
     struct envelope_context c = { 0 };
     struct buf out = { 0 };

@@ -9,7 +9,13 @@
 #include "proto/template.h"
 #include "sks/seal.h"
 
-enum { KIT_USER = 1, KIT_OTHER_LOGIN = 2, KIT_PUBLIC = 3, KIT_SECURITY_OFFICER = 4, KIT_CRYPTO_USER = 5 };
+enum {
+    KIT_USER = 1,
+    KIT_OTHER_LOGIN = 2,
+    KIT_PUBLIC = 3,
+    KIT_SECURITY_OFFICER = 4,
+    KIT_CRYPTO_USER = 5
+};
 
 struct worker_kit {
     struct worker *worker;
@@ -43,7 +49,11 @@ enum err kit_operate(struct worker_kit *k,
                      struct bytes data,
                      struct bytes signature);
 /* Generated keys, kind 1. Templates may be NULL. */
-enum err kit_generate(struct worker_kit *k, uint64_t mechanism, const struct buf *template, struct buf *blob, struct buf *a);
+enum err kit_generate(struct worker_kit *k,
+                      uint64_t mechanism,
+                      const struct buf *template,
+                      struct buf *blob,
+                      struct buf *a);
 enum err kit_pair(struct worker_kit *k,
                   uint64_t mechanism,
                   const struct buf *public_template,
@@ -57,7 +67,10 @@ struct bytes kit_curve(unsigned curve);
 /* A blob of this K and the least A, as a core of the keyring would seal it. */
 struct buf kit_seal(struct worker_kit *k, const struct key_info *info);
 /* The import envelope for this template. */
-struct buf kit_envelope(struct worker_kit *k, struct bytes template, struct bytes challenge, struct bytes material);
+struct buf kit_envelope(struct worker_kit *k,
+                        struct bytes template,
+                        struct bytes challenge,
+                        struct bytes material);
 void kit_drop(struct buf *b, unsigned count);
 
 #endif

@@ -133,7 +133,8 @@ static void run(uint64_t operations)
     must(template_put_u64(&template, CKA_VALUE_LEN, 32) == ERR_OK, "template");
     must(kit_generate(&kit, CKM_AES_KEY_GEN, &template, &blob, &list) == ERR_OK, "key");
     must(mechanism_gcm_append(&parameter, &p) == ERR_OK, "parameter");
-    must(kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &blob, buf_bytes(&parameter), bytes_of(plain, DATA), bytes_of(NULL, 0)) == ERR_OK,
+    must(kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &blob, buf_bytes(&parameter),
+                     bytes_of(plain, DATA), bytes_of(NULL, 0)) == ERR_OK,
          "encrypt");
     struct buf cipher = kit_take(&kit, 0);
     kit_request(&kit, CORE_DECRYPT, KIT_USER);
@@ -170,7 +171,8 @@ static void control(uint64_t operations)
     int n = 0;
     atomic_store(&reach, DATA);
     must(EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, iv) == 1 &&
-             EVP_EncryptUpdate(ctx, cipher, &n, plain, DATA) == 1 && EVP_EncryptFinal_ex(ctx, cipher + DATA, &n) == 1 &&
+             EVP_EncryptUpdate(ctx, cipher, &n, plain, DATA) == 1 &&
+             EVP_EncryptFinal_ex(ctx, cipher + DATA, &n) == 1 &&
              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, cipher + DATA) == 1,
          "encrypt");
     memcpy(slots, cipher, DATA);
@@ -206,7 +208,9 @@ int main(int argc, char **argv)
     ring_detach(door);
     ring_detach(worker);
     kit_close(&kit);
-    (void)fprintf(stderr, "%llu accepted, %llu refused\n", (unsigned long long)accepted, (unsigned long long)refused);
-    printf("%llu operations, %llu accepted wrong\n", (unsigned long long)operations, (unsigned long long)wrong);
+    (void)fprintf(stderr, "%llu accepted, %llu refused\n", (unsigned long long)accepted,
+                  (unsigned long long)refused);
+    printf("%llu operations, %llu accepted wrong\n", (unsigned long long)operations,
+           (unsigned long long)wrong);
     return in_place ? wrong == 0 : wrong != 0 || refused == 0 || accepted == 0;
 }

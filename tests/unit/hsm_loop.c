@@ -114,7 +114,8 @@ static void keeper_receive(struct asked *a)
     cr_assert_geq(n, (ssize_t)(WORKER_LOOP_FRAME_HEAD + CORE_REQUEST_HEAD));
     a->sequence = get_u64(a->frame);
     a->flags = get_u32(a->frame + 8);
-    struct bytes body = bytes_of(a->frame + WORKER_LOOP_FRAME_HEAD, (size_t)n - WORKER_LOOP_FRAME_HEAD);
+    struct bytes body =
+        bytes_of(a->frame + WORKER_LOOP_FRAME_HEAD, (size_t)n - WORKER_LOOP_FRAME_HEAD);
     cr_assert_eq(core_request_decode(body, &a->request), ERR_OK);
 }
 
@@ -241,7 +242,8 @@ Test(hsm_local, keeper_and_worker_answer_when_run, .timeout = 60)
 {
     char dir[] = "/tmp/hsm_local_XXXXXX";
     struct core_local *l = NULL;
-    struct core_request status = { .verb = CORE_STATUS }, some = { .verb = CORE_RANDOM, .number = 32 };
+    struct core_request status = { .verb = CORE_STATUS },
+                        some = { .verb = CORE_RANDOM, .number = 32 };
     unsigned count = 0;
     cr_assert_not_null(mkdtemp(dir));
     cr_assert_eq(core_local_open(dir, &l), ERR_OK);

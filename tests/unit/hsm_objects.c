@@ -2,13 +2,10 @@
 /* What a worker makes of templates, what it refuses, and that a key's rules are
  * read from what was sealed with it. */
 #include <criterion/criterion.h>
-#include <openssl/bn.h>
-#include <openssl/x509v3.h>
 #include <p11-kit/pkcs11.h>
 #include <string.h>
 
 #include "hsm-sim/core_wire.h"
-#include "hsm-sim/fastkey.h"
 #include "hsm-sim/object_rules.h"
 #include "tests/lib/worker_kit.h"
 
@@ -85,11 +82,23 @@ Test(hsm_objects, bare_aes_template_works_and_tells_everything)
     static const struct {
         uint32_t type;
         bool value;
-    } bools[] = { { CKA_TOKEN, true }, { CKA_PRIVATE, true }, { CKA_SENSITIVE, true }, { CKA_EXTRACTABLE, false },
-                  { CKA_ALWAYS_SENSITIVE, true }, { CKA_NEVER_EXTRACTABLE, true }, { CKA_LOCAL, true },
-                  { CKA_ENCRYPT, true }, { CKA_DECRYPT, true }, { CKA_SIGN, false }, { CKA_WRAP, false },
-                  { CKA_UNWRAP, false }, { CKA_DERIVE, false }, { CKA_MODIFIABLE, true }, { CKA_COPYABLE, true },
-                  { CKA_DESTROYABLE, true }, { CKA_WRAP_WITH_TRUSTED, false } };
+    } bools[] = { { CKA_TOKEN, true },
+                  { CKA_PRIVATE, true },
+                  { CKA_SENSITIVE, true },
+                  { CKA_EXTRACTABLE, false },
+                  { CKA_ALWAYS_SENSITIVE, true },
+                  { CKA_NEVER_EXTRACTABLE, true },
+                  { CKA_LOCAL, true },
+                  { CKA_ENCRYPT, true },
+                  { CKA_DECRYPT, true },
+                  { CKA_SIGN, false },
+                  { CKA_WRAP, false },
+                  { CKA_UNWRAP, false },
+                  { CKA_DERIVE, false },
+                  { CKA_MODIFIABLE, true },
+                  { CKA_COPYABLE, true },
+                  { CKA_DESTROYABLE, true },
+                  { CKA_WRAP_WITH_TRUSTED, false } };
     for (unsigned i = 0; i < sizeof bools / sizeof bools[0]; i++) {
         cr_expect_eq(says_bool(&a[0], bools[i].type), bools[i].value, "%x", bools[i].type);
     }
@@ -113,12 +122,15 @@ Test(hsm_objects, bare_aes_template_works_and_tells_everything)
 Test(hsm_objects, bare_pairs_work)
 {
     kit_rsa_pair(&kit, blob, a);
-    cr_expect(says_bool(&a[1], CKA_SIGN) && says_bool(&a[1], CKA_DECRYPT) && !says_bool(&a[1], CKA_UNWRAP));
-    cr_expect(says_bool(&a[0], CKA_VERIFY) && says_bool(&a[0], CKA_ENCRYPT) && !says_bool(&a[0], CKA_WRAP));
+    cr_expect(says_bool(&a[1], CKA_SIGN) && says_bool(&a[1], CKA_DECRYPT) &&
+              !says_bool(&a[1], CKA_UNWRAP));
+    cr_expect(says_bool(&a[0], CKA_VERIFY) && says_bool(&a[0], CKA_ENCRYPT) &&
+              !says_bool(&a[0], CKA_WRAP));
     cr_expect_not(says_bool(&a[0], CKA_PRIVATE));
     cr_expect_eq(says_u64(&a[0], CKA_MODULUS_BITS), 2048);
     for (unsigned i = 0; i < 2; i++) {
-        cr_expect(has(&a[i], CKA_MODULUS) && has(&a[i], CKA_PUBLIC_EXPONENT) && has(&a[i], CKA_MODULUS_BITS));
+        cr_expect(has(&a[i], CKA_MODULUS) && has(&a[i], CKA_PUBLIC_EXPONENT) &&
+                  has(&a[i], CKA_MODULUS_BITS));
         for (uint32_t type = 0x123; type <= 0x128; type++) {
             cr_expect_not(has(&a[i], type));
         }
@@ -127,7 +139,8 @@ Test(hsm_objects, bare_pairs_work)
     kit_drop(blob, 2);
     kit_drop(a, 2);
     kit_ec_pair(&kit, SEAL_CURVE_P521, blob, a);
-    cr_expect(says_bool(&a[1], CKA_SIGN) && says_bool(&a[0], CKA_VERIFY) && !says_bool(&a[0], CKA_ENCRYPT));
+    cr_expect(says_bool(&a[1], CKA_SIGN) && says_bool(&a[0], CKA_VERIFY) &&
+              !says_bool(&a[0], CKA_ENCRYPT));
     cr_expect(has(&a[1], CKA_EC_POINT) && has(&a[1], CKA_EC_PARAMS) && !has(&a[1], CKA_MODULUS));
 }
 
@@ -150,17 +163,28 @@ Test(hsm_objects, wrong_secret_templates_are_refused)
         uint8_t size;
         enum err want;
     } rows[] = {
-        { CKA_PRIVATE, 0, 1, ERR_TEMPLATE },           { CKA_TOKEN, 0, 1, ERR_TEMPLATE },
-        { CKA_CLASS, CKO_PRIVATE_KEY, 8, ERR_TEMPLATE }, { CKA_KEY_TYPE, CKK_RSA, 8, ERR_TEMPLATE },
-        { CKA_SENSITIVE, 0, 1, ERR_TEMPLATE },         { CKA_ENCRYPT, 2, 1, ERR_ATTRIBUTE },
-        { CKA_ENCRYPT, 1, 8, ERR_ATTRIBUTE },          { CKA_EXTRACTABLE, 0xff, 1, ERR_ATTRIBUTE },
-        { CKA_LOCAL, 1, 1, ERR_ATTRIBUTE_READ_ONLY },  { CKA_ALWAYS_SENSITIVE, 1, 1, ERR_ATTRIBUTE_READ_ONLY },
-        { CKA_KEY_GEN_MECHANISM, 1, 8, ERR_ATTRIBUTE_READ_ONLY }, { UNIQUE_ID, 1, 1, ERR_ATTRIBUTE_READ_ONLY },
-        { CKA_TRUSTED, 1, 1, ERR_TEMPLATE },           { CKA_VALUE, 1, 1, ERR_TEMPLATE },
-        { CKA_MODULUS, 1, 1, ERR_TEMPLATE },           { CKA_VERIFY_RECOVER, 1, 1, ERR_TEMPLATE },
-        { CKA_VALUE_LEN, 24, 8, ERR_KEY_SIZE },        { CKA_VALUE_LEN, 0, 8, ERR_KEY_SIZE },
-        { CKA_VALUE_LEN, UINT64_MAX, 8, ERR_KEY_SIZE }, { 0x80001234, 1, 1, ERR_ATTRIBUTE },
-        { 0x40000211, 0, 0, ERR_ATTRIBUTE },           { CKA_START_DATE, 1, 8, ERR_ATTRIBUTE },
+        { CKA_PRIVATE, 0, 1, ERR_TEMPLATE },
+        { CKA_TOKEN, 0, 1, ERR_TEMPLATE },
+        { CKA_CLASS, CKO_PRIVATE_KEY, 8, ERR_TEMPLATE },
+        { CKA_KEY_TYPE, CKK_RSA, 8, ERR_TEMPLATE },
+        { CKA_SENSITIVE, 0, 1, ERR_TEMPLATE },
+        { CKA_ENCRYPT, 2, 1, ERR_ATTRIBUTE },
+        { CKA_ENCRYPT, 1, 8, ERR_ATTRIBUTE },
+        { CKA_EXTRACTABLE, 0xff, 1, ERR_ATTRIBUTE },
+        { CKA_LOCAL, 1, 1, ERR_ATTRIBUTE_READ_ONLY },
+        { CKA_ALWAYS_SENSITIVE, 1, 1, ERR_ATTRIBUTE_READ_ONLY },
+        { CKA_KEY_GEN_MECHANISM, 1, 8, ERR_ATTRIBUTE_READ_ONLY },
+        { UNIQUE_ID, 1, 1, ERR_ATTRIBUTE_READ_ONLY },
+        { CKA_TRUSTED, 1, 1, ERR_TEMPLATE },
+        { CKA_VALUE, 1, 1, ERR_TEMPLATE },
+        { CKA_MODULUS, 1, 1, ERR_TEMPLATE },
+        { CKA_VERIFY_RECOVER, 1, 1, ERR_TEMPLATE },
+        { CKA_VALUE_LEN, 24, 8, ERR_KEY_SIZE },
+        { CKA_VALUE_LEN, 0, 8, ERR_KEY_SIZE },
+        { CKA_VALUE_LEN, UINT64_MAX, 8, ERR_KEY_SIZE },
+        { 0x80001234, 1, 1, ERR_ATTRIBUTE },
+        { 0x40000211, 0, 0, ERR_ATTRIBUTE },
+        { CKA_START_DATE, 1, 8, ERR_ATTRIBUTE },
         { ALLOWED, 1, 7, ERR_ATTRIBUTE },
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -220,13 +244,18 @@ Test(hsm_objects, pair_sizes_and_exponents)
         const char *e;
         size_t size;
         enum err want;
-    } rows[] = { { 1024, "", 0, ERR_KEY_SIZE }, { 2049, "", 0, ERR_KEY_SIZE }, { 8192, "", 0, ERR_KEY_SIZE },
-                 { 2048, "\x03", 1, ERR_ATTRIBUTE }, { 2048, "\x01\x00\x02", 3, ERR_ATTRIBUTE },
-                 { 2048, "\x01\x00\x00\x00\x00\x01", 6, ERR_ATTRIBUTE }, { 2048, "\x00\x01\x00\x01", 4, ERR_OK } };
+    } rows[] = { { 1024, "", 0, ERR_KEY_SIZE },
+                 { 2049, "", 0, ERR_KEY_SIZE },
+                 { 8192, "", 0, ERR_KEY_SIZE },
+                 { 2048, "\x03", 1, ERR_ATTRIBUTE },
+                 { 2048, "\x01\x00\x02", 3, ERR_ATTRIBUTE },
+                 { 2048, "\x01\x00\x00\x00\x00\x01", 6, ERR_ATTRIBUTE },
+                 { 2048, "\x00\x01\x00\x01", 4, ERR_OK } };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         BUF_SCOPED t = { 0 };
         put_u64_(&t, CKA_MODULUS_BITS, rows[i].bits);
-        cr_assert_eq(template_put(&t, CKA_PUBLIC_EXPONENT, bytes_of(rows[i].e, rows[i].size)), ERR_OK);
+        cr_assert_eq(template_put(&t, CKA_PUBLIC_EXPONENT, bytes_of(rows[i].e, rows[i].size)),
+                     ERR_OK);
         enum err e = kit_pair(&kit, CKM_RSA_PKCS_KEY_PAIR_GEN, &t, NULL, blob, a);
         cr_expect_eq(e, rows[i].want, "row %u: %s", i, err_name(e));
     }
@@ -317,7 +346,10 @@ Test(hsm_objects, dates_bind)
     static const struct {
         uint64_t now;
         enum err want;
-    } rows[] = { { 1799539199, ERR_KEY_DATE }, { 1799539200, ERR_OK }, { 1800489599, ERR_OK }, { 1800489600, ERR_KEY_DATE } };
+    } rows[] = { { 1799539199, ERR_KEY_DATE },
+                 { 1799539200, ERR_OK },
+                 { 1800489599, ERR_OK },
+                 { 1800489600, ERR_KEY_DATE } };
     for (unsigned i = 0; i < 4; i++) {
         kit.wall_s = rows[i].now;
         cr_expect_eq(cbc(&blob[0], CORE_ENCRYPT), rows[i].want, "row %u", i);
@@ -333,8 +365,10 @@ Test(hsm_objects, days_are_counted_right)
     static const struct {
         const char *day;
         uint64_t at;
-    } rows[] = { { "19700101", 0 }, { "20000229", 951782400 }, { "20000301", 951868800 }, { "20270115", 1799971200 },
-                 { "21000301", 4107542400 }, { "20381231", 2177366400 } };
+    } rows[] = {
+        { "19700101", 0 },          { "20000229", 951782400 },  { "20000301", 951868800 },
+        { "20270115", 1799971200 }, { "21000301", 4107542400 }, { "20381231", 2177366400 }
+    };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint64_t at = 1;
         cr_expect_eq(object_rule_date(bytes_of_text(rows[i].day), &at), ERR_OK);
@@ -352,7 +386,9 @@ Test(hsm_objects, mechanism_list_binds)
     cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
     cr_expect_eq(cbc(&blob[0], CORE_ENCRYPT), ERR_MECHANISM);
     uint8_t iv[16] = { 0 };
-    cr_expect_eq(kit_operate(&kit, CORE_ENCRYPT, CKM_AES_CBC_PAD, &blob[0], bytes_of(iv, 16), none, none), ERR_OK);
+    cr_expect_eq(
+        kit_operate(&kit, CORE_ENCRYPT, CKM_AES_CBC_PAD, &blob[0], bytes_of(iv, 16), none, none),
+        ERR_OK);
     put_u64(list, CKM_AES_CBC_PAD);
     cr_assert_eq(template_put(&t, ALLOWED, bytes_of(list, 16)), ERR_OK);
     cr_expect_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[1], &a[1]), ERR_TEMPLATE);
@@ -361,7 +397,9 @@ Test(hsm_objects, mechanism_list_binds)
 Test(hsm_objects, promises_that_are_not_kept_yet_stop_a_key)
 {
     uint8_t key[32] = { 1 };
-    struct key_info info = { .class = SEAL_CLASS_SECRET, .type = SEAL_KEY_AES, .bits = 256, .usage = SEAL_ENCRYPT };
+    struct key_info info = {
+        .class = SEAL_CLASS_SECRET, .type = SEAL_KEY_AES, .bits = 256, .usage = SEAL_ENCRYPT
+    };
     info.material = bytes_of(key, 32);
     info.flags = SEAL_ALWAYS_AUTHENTICATE;
     blob[0] = kit_seal(&kit, &info);
@@ -374,7 +412,9 @@ Test(hsm_objects, public_key_works_without_login)
     kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
     cr_assert_eq(sign(&blob[1]), ERR_OK);
     BUF_SCOPED sig = kit_take(&kit, 0);
-    cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none, bytes_of_text("x"), buf_bytes(&sig)), ERR_OK);
+    cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none,
+                             bytes_of_text("x"), buf_bytes(&sig)),
+                 ERR_OK);
     kit.request.handle = KIT_PUBLIC;
     cr_expect_eq(kit_answer(&kit), ERR_OK);
     kit.request.section[0] = buf_bytes(&blob[1]);
@@ -423,7 +463,8 @@ Test(hsm_objects, sections_of_two_seals_do_not_fit_together)
     kit_drop(second_a, 2);
 }
 
-/* -- changes -------------------------------------------------------------------------------------- */
+/* -- changes --------------------------------------------------------------------------------------
+ */
 
 static enum err change(const struct buf *b, const struct buf *t)
 {
@@ -476,12 +517,18 @@ Test(hsm_objects, what_may_not_change_does_not)
         uint64_t value;
         uint8_t size;
         enum err want;
-    } rows[] = { { CKA_SENSITIVE, 0, 1, ERR_ATTRIBUTE_READ_ONLY }, { CKA_EXTRACTABLE, 1, 1, ERR_ATTRIBUTE_READ_ONLY },
-                 { CKA_SENSITIVE, 1, 1, ERR_OK },                  { CKA_PRIVATE, 0, 1, ERR_ATTRIBUTE_READ_ONLY },
-                 { CKA_TOKEN, 0, 1, ERR_ATTRIBUTE_READ_ONLY },     { CKA_CLASS, 2, 8, ERR_ATTRIBUTE_READ_ONLY },
-                 { CKA_LOCAL, 0, 1, ERR_ATTRIBUTE_READ_ONLY },     { CKA_VALUE_LEN, 1, 8, ERR_ATTRIBUTE_READ_ONLY },
-                 { CKA_END_DATE, 0, 0, ERR_ATTRIBUTE_READ_ONLY },  { CKA_MODULUS, 0, 1, ERR_TEMPLATE },
-                 { CKA_WRAP_WITH_TRUSTED, 1, 1, ERR_OK },          { CKA_ENCRYPT, 3, 1, ERR_ATTRIBUTE },
+    } rows[] = { { CKA_SENSITIVE, 0, 1, ERR_ATTRIBUTE_READ_ONLY },
+                 { CKA_EXTRACTABLE, 1, 1, ERR_ATTRIBUTE_READ_ONLY },
+                 { CKA_SENSITIVE, 1, 1, ERR_OK },
+                 { CKA_PRIVATE, 0, 1, ERR_ATTRIBUTE_READ_ONLY },
+                 { CKA_TOKEN, 0, 1, ERR_ATTRIBUTE_READ_ONLY },
+                 { CKA_CLASS, 2, 8, ERR_ATTRIBUTE_READ_ONLY },
+                 { CKA_LOCAL, 0, 1, ERR_ATTRIBUTE_READ_ONLY },
+                 { CKA_VALUE_LEN, 1, 8, ERR_ATTRIBUTE_READ_ONLY },
+                 { CKA_END_DATE, 0, 0, ERR_ATTRIBUTE_READ_ONLY },
+                 { CKA_MODULUS, 0, 1, ERR_TEMPLATE },
+                 { CKA_WRAP_WITH_TRUSTED, 1, 1, ERR_OK },
+                 { CKA_ENCRYPT, 3, 1, ERR_ATTRIBUTE },
                  { 0x90000000, 0, 1, ERR_ATTRIBUTE } };
     BUF_SCOPED t = aes_template();
     cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
@@ -501,193 +548,8 @@ Test(hsm_objects, what_may_not_change_does_not)
     cr_expect_eq(change(&blob[1], &label), ERR_ATTRIBUTE_READ_ONLY);
 }
 
-/* -- public objects and import ------------------------------------------------------------------------ */
-
-static enum err create(const struct buf *t)
-{
-    kit_request(&kit, CORE_CREATE_PUBLIC, KIT_USER);
-    kit.request.section[0] = buf_bytes(t);
-    kit.request.section[1] = kit_id(&kit);
-    return kit_answer(&kit);
-}
-
-Test(hsm_objects, certificates_and_data_keep_their_value)
-{
-    static const uint64_t classes[] = { CKO_CERTIFICATE, CKO_DATA };
-    for (unsigned i = 0; i < 2; i++) {
-        BUF_SCOPED t = { 0 };
-        struct bytes value;
-        put_u64_(&t, CKA_CLASS, classes[i]);
-        put_text(&t, CKA_VALUE, "some value");
-        cr_assert_eq(create(&t), ERR_OK);
-        BUF_SCOPED b = kit_take(&kit, 0);
-        kit_request(&kit, CORE_ATTRIBUTES, KIT_PUBLIC);
-        kit.request.section[0] = buf_bytes(&b);
-        cr_assert_eq(kit_answer(&kit), ERR_OK);
-        cr_assert_eq(template_get(kit.reply.section[0], CKA_VALUE, &value), ERR_OK);
-        cr_expect(bytes_equal(value, bytes_of_text("some value")));
-        put_bool_(&t, CKA_PRIVATE, true);
-        cr_expect_eq(create(&t), ERR_TEMPLATE);
-        cr_expect_eq(sign(&b), ERR_KEY_TYPE);
-    }
-    BUF_SCOPED bare = { 0 };
-    put_u64_(&bare, CKA_CLASS, CKO_CERTIFICATE);
-    cr_expect_eq(create(&bare), ERR_TEMPLATE);
-}
-
-Test(hsm_objects, public_keys_are_checked)
-{
-    BUF_SCOPED t = { 0 };
-    struct bytes point;
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
-    cr_assert_eq(sign(&blob[1]), ERR_OK);
-    BUF_SCOPED sig = kit_take(&kit, 0);
-    cr_assert_eq(template_get(buf_bytes(&a[0]), CKA_EC_POINT, &point), ERR_OK);
-    put_u64_(&t, CKA_CLASS, CKO_PUBLIC_KEY);
-    put_u64_(&t, CKA_KEY_TYPE, CKK_EC);
-    cr_assert_eq(template_put(&t, CKA_EC_PARAMS, kit_curve(SEAL_CURVE_P256)), ERR_OK);
-    for (unsigned raw = 0; raw < 2; raw++) {
-        cr_assert_eq(template_put(&t, CKA_EC_POINT, raw ? bytes_of(point.data + 2, 65) : point), ERR_OK);
-        cr_assert_eq(create(&t), ERR_OK);
-        BUF_SCOPED b = kit_take(&kit, 0);
-        cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &b, none, bytes_of_text("x"), buf_bytes(&sig)), ERR_OK);
-    }
-    uint8_t bad[65];
-    memcpy(bad, point.data + 2, 65);
-    bad[64] ^= 1;
-    cr_assert_eq(template_put(&t, CKA_EC_POINT, bytes_of(bad, 65)), ERR_OK);
-    cr_expect_eq(create(&t), ERR_ATTRIBUTE);
-}
-
-static enum err import(const struct buf *t, struct bytes material, bool spoil)
-{
-    static const uint8_t challenge[16] = { 7 };
-    BUF_SCOPED envelope = kit_envelope(&kit, buf_bytes(t), bytes_of(challenge, 16), material);
-    if (spoil) {
-        envelope.data[envelope.size - 1] ^= 1;
-    }
-    kit_request(&kit, CORE_IMPORT, KIT_USER);
-    kit.request.number = BLOB_TOKEN;
-    kit.request.section[0] = buf_bytes(t);
-    kit.request.section[1] = bytes_of(challenge, 16);
-    kit.request.section[2] = buf_bytes(&envelope);
-    kit.request.section[3] = kit_id(&kit);
-    return kit_answer(&kit);
-}
-
-static struct buf import_template(uint64_t class, uint64_t type, unsigned curve)
-{
-    struct buf t = { 0 };
-    put_u64_(&t, CKA_CLASS, class);
-    put_u64_(&t, CKA_KEY_TYPE, type);
-    if (curve != 0) {
-        cr_assert_eq(template_put(&t, CKA_EC_PARAMS, kit_curve(curve)), ERR_OK);
-    }
-    return t;
-}
-
-Test(hsm_objects, imported_aes_key_is_that_key)
-{
-    uint8_t key[32] = { 9 };
-    BUF_SCOPED t = import_template(CKO_SECRET_KEY, CKK_AES, 0);
-    enum err e = import(&t, bytes_of(key, 32), false);
-    cr_assert_eq(e, ERR_OK, "%s", err_name(e));
-    blob[0] = kit_take(&kit, 0);
-    a[0] = kit_take(&kit, 1);
-    cr_expect_not(says_bool(&a[0], CKA_LOCAL));
-    cr_expect_not(says_bool(&a[0], CKA_ALWAYS_SENSITIVE));
-    cr_expect_not(says_bool(&a[0], CKA_NEVER_EXTRACTABLE));
-    cr_expect_eq(says_u64(&a[0], CKA_KEY_GEN_MECHANISM), UINT64_MAX);
-    struct key_info info = { .class = SEAL_CLASS_SECRET, .type = SEAL_KEY_AES, .bits = 256, .usage = SEAL_ENCRYPT };
-    info.material = bytes_of(key, 32);
-    BUF_SCOPED same = kit_seal(&kit, &info);
-    cr_assert_eq(cbc(&same, CORE_ENCRYPT), ERR_OK);
-    BUF_SCOPED want = kit_take(&kit, 0);
-    cr_assert_eq(cbc(&blob[0], CORE_ENCRYPT), ERR_OK);
-    cr_expect(bytes_equal(kit.reply.section[0], buf_bytes(&want)));
-    cr_expect_eq(import(&t, bytes_of(key, 32), true), ERR_REFUSED);
-    cr_expect_eq(import(&t, bytes_of(key, 31), false), ERR_KEY_SIZE);
-    cr_expect_eq(import(&t, bytes_of(key, 0), false), ERR_KEY_SIZE);
-}
-
-/* The envelope is bound to the template that its owner asked for. */
-Test(hsm_objects, import_under_another_template_is_refused)
-{
-    uint8_t key[32] = { 9 };
-    static const uint8_t challenge[16] = { 7 };
-    BUF_SCOPED t = import_template(CKO_SECRET_KEY, CKK_AES, 0);
-    BUF_SCOPED envelope = kit_envelope(&kit, buf_bytes(&t), bytes_of(challenge, 16), bytes_of(key, 32));
-    put_bool_(&t, CKA_EXTRACTABLE, true);
-    kit_request(&kit, CORE_IMPORT, KIT_USER);
-    kit.request.number = BLOB_TOKEN;
-    kit.request.section[0] = buf_bytes(&t);
-    kit.request.section[1] = bytes_of(challenge, 16);
-    kit.request.section[2] = buf_bytes(&envelope);
-    kit.request.section[3] = kit_id(&kit);
-    cr_expect_eq(kit_answer(&kit), ERR_REFUSED);
-}
-
-static struct bytes material_of(const struct buf *b, uint8_t *plain, size_t size)
-{
-    struct seal_opened opened;
-    struct seal_source source = { .now = kit.wall_s };
-    cr_assert_eq(seal_open(buf_bytes(b), &kit.ring, &source, SEAL_K, plain, size, &opened), ERR_OK);
-    return opened.info.material;
-}
-
-Test(hsm_objects, imported_ec_key_gets_its_point)
-{
-    static uint8_t plain[LIMIT_BLOB];
-    static const unsigned curves[] = { SEAL_CURVE_P256, SEAL_CURVE_P384, SEAL_CURVE_P521 };
-    for (unsigned i = 0; i < 3; i++) {
-        size_t n = seal_curve_private_size(curves[i]);
-        BUF_SCOPED t = import_template(CKO_PRIVATE_KEY, CKK_EC, curves[i]);
-        kit_ec_pair(&kit, curves[i], blob, a);
-        struct bytes m = material_of(&blob[1], plain, sizeof plain);
-        uint8_t copy[FASTKEY_EC_MATERIAL];
-        memcpy(copy, m.data, m.size);
-        cr_assert_eq(import(&t, bytes_of(copy, n), false), ERR_OK);
-        BUF_SCOPED b = kit_take(&kit, 0);
-        cr_assert_eq(sign(&b), ERR_OK);
-        BUF_SCOPED sig = kit_take(&kit, 0);
-        cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none, bytes_of_text("x"), buf_bytes(&sig)), ERR_OK);
-        cr_expect_eq(import(&t, bytes_of(copy, m.size), false), ERR_OK);
-        copy[m.size - 1] ^= 1;
-        cr_expect_eq(import(&t, bytes_of(copy, m.size), false), ERR_ATTRIBUTE, "foreign point");
-        memset(copy, 0, n);
-        cr_expect_eq(import(&t, bytes_of(copy, n), false), ERR_ATTRIBUTE, "zero");
-        memset(copy, 0xff, n);
-        cr_expect_eq(import(&t, bytes_of(copy, n), false), ERR_ATTRIBUTE, "past the order");
-        kit_drop(blob, 2);
-        kit_drop(a, 2);
-    }
-}
-
-Test(hsm_objects, imported_rsa_key_is_checked_part_by_part)
-{
-    static uint8_t plain[LIMIT_BLOB], copy[FASTKEY_RSA_MATERIAL];
-    BUF_SCOPED t = import_template(CKO_PRIVATE_KEY, CKK_RSA, 0);
-    kit_rsa_pair(&kit, blob, a);
-    struct bytes m = material_of(&blob[1], plain, sizeof plain);
-    cr_assert_eq(import(&t, m, false), ERR_OK);
-    BUF_SCOPED b = kit_take(&kit, 0);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &b, none, bytes_of_text("x"), none), ERR_OK);
-    /* n e d p q dp dq qi */
-    static const unsigned at[] = { 10, 263, 300, 600, 700, 850, 950, 1100 };
-    for (unsigned i = 0; i < 8; i++) {
-        memcpy(copy, m.data, m.size);
-        copy[at[i]] ^= 2;
-        cr_expect_eq(import(&t, bytes_of(copy, m.size), false), ERR_ATTRIBUTE, "part %u", i);
-    }
-    cr_expect_eq(import(&t, bytes_of(m.data, m.size - 1), false), ERR_KEY_SIZE);
-    BUF_SCOPED wrong = import_template(CKO_PRIVATE_KEY, CKK_RSA, 0);
-    put_text(&wrong, CKA_MODULUS, "another");
-    cr_expect_eq(import(&wrong, m, false), ERR_TEMPLATE);
-    BUF_SCOPED public = import_template(CKO_PUBLIC_KEY, CKK_RSA, 0);
-    cr_expect_eq(import(&public, m, false), ERR_TEMPLATE);
-}
-
-/* -- the cache of keys ------------------------------------------------------------------------------------ */
+/* -- the cache of keys
+ * ------------------------------------------------------------------------------------ */
 
 Test(hsm_objects, keys_are_asked_for_again_after_a_while)
 {
@@ -709,99 +571,25 @@ Test(hsm_objects, keys_are_asked_for_again_after_a_while)
     cr_expect_eq(sign(&blob[1]), ERR_TICKET_EXPIRED);
 }
 
-/* -- chance and certificates --------------------------------------------------------------------------------- */
+/* -- chance and the table
+ * --------------------------------------------------------------------------------- */
 
 Test(hsm_objects, random_is_bounded)
 {
     static const struct {
         uint64_t size;
         enum err want;
-    } rows[] = { { 0, ERR_DATA_LENGTH }, { 1, ERR_OK }, { 65536, ERR_OK }, { 65537, ERR_DATA_LENGTH }, { UINT64_MAX, ERR_DATA_LENGTH } };
+    } rows[] = { { 0, ERR_DATA_LENGTH },
+                 { 1, ERR_OK },
+                 { 65536, ERR_OK },
+                 { 65537, ERR_DATA_LENGTH },
+                 { UINT64_MAX, ERR_DATA_LENGTH } };
     for (unsigned i = 0; i < 5; i++) {
         kit_request(&kit, CORE_RANDOM, 0);
         kit.request.number = rows[i].size;
         cr_expect_eq(kit_answer(&kit), rows[i].want);
         cr_expect_eq(kit.reply.section[0].size, rows[i].want == ERR_OK ? rows[i].size : 0);
     }
-}
-
-static enum err issue(uint64_t what, struct bytes spki, const char *name, const char *alternatives)
-{
-    kit_request(&kit, CORE_ISSUE, 0);
-    kit.request.number = what;
-    kit.request.section[0] = buf_bytes(&blob[0]);
-    kit.request.section[1] = buf_bytes(&a[0]);
-    kit.request.section[2] = spki;
-    kit.request.section[3] = bytes_of_text(name);
-    kit.request.section[4] = bytes_of_text(alternatives);
-    return kit_answer(&kit);
-}
-
-static X509 *parse(struct bytes der)
-{
-    const uint8_t *at = der.data;
-    X509 *x = d2i_X509(NULL, &at, (long)der.size);
-    cr_assert_not_null(x);
-    return x;
-}
-
-static bool chain_holds(X509 *leaf, X509 *ca, int purpose)
-{
-    X509_STORE *store = X509_STORE_new();
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    cr_assert_eq(X509_STORE_add_cert(store, ca), 1);
-    cr_assert_eq(X509_STORE_CTX_init(ctx, store, leaf, NULL), 1);
-    X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)kit.wall_s);
-    X509_STORE_CTX_set_purpose(ctx, purpose);
-    bool good = X509_verify_cert(ctx) == 1;
-    X509_STORE_CTX_free(ctx);
-    X509_STORE_free(store);
-    return good;
-}
-
-Test(hsm_objects, ca_issues_certificates_for_their_purpose)
-{
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    uint8_t *der = NULL;
-    int size = i2d_PUBKEY(key, &der);
-    struct bytes spki = bytes_of(der, (size_t)size);
-    kit_request(&kit, CORE_CA_CREATE, 0);
-    kit.request.section[0] = bytes_of_text("lab one");
-    enum err e = kit_answer(&kit);
-    cr_assert_eq(e, ERR_OK, "%s", err_name(e));
-    blob[0] = kit_take(&kit, 0);
-    a[0] = kit_take(&kit, 1);
-    X509 *ca = parse(buf_bytes(&a[0]));
-    cr_expect_eq(X509_check_ca(ca), 1);
-    for (uint64_t what = 0; what < 2; what++) {
-        e = issue(what, spki, "member one", "DNS:m1.example,IP:127.0.0.1,IP:::1");
-        cr_assert_eq(e, ERR_OK, "%s", err_name(e));
-        X509 *leaf = parse(kit.reply.section[0]);
-        cr_expect_eq(chain_holds(leaf, ca, X509_PURPOSE_SSL_CLIENT), what == 0);
-        cr_expect_eq(chain_holds(leaf, ca, X509_PURPOSE_SSL_SERVER), what == 1);
-        cr_expect_eq(X509_check_host(leaf, "m1.example", 0, 0, NULL), 1);
-        cr_expect_eq(X509_check_ip_asc(leaf, "127.0.0.1", 0), 1);
-        int days = 0, seconds = 0;
-        cr_assert_eq(ASN1_TIME_diff(&days, &seconds, X509_get0_notBefore(leaf), X509_get0_notAfter(leaf)), 1);
-        cr_expect_eq(days, what == 0 ? 825 : 7);
-        cr_expect_eq(seconds, 3600);
-        X509_free(leaf);
-    }
-    cr_expect_eq(issue(2, spki, "x", ""), ERR_ATTRIBUTE);
-    cr_expect_eq(issue(0, spki, "", ""), ERR_ATTRIBUTE);
-    cr_expect_eq(issue(0, spki, "a\nb", ""), ERR_ATTRIBUTE);
-    cr_expect_eq(issue(0, spki, "x", "email:copy"), ERR_ATTRIBUTE);
-    cr_expect_eq(issue(0, spki, "x", "DNS:@file"), ERR_ATTRIBUTE);
-    cr_expect_eq(issue(0, spki, "x", "IP:300.1.1.1"), ERR_ATTRIBUTE);
-    cr_expect_eq(issue(0, spki, "x", "DNS:a,"), ERR_ATTRIBUTE);
-    cr_expect_eq(issue(0, bytes_of(der, (size_t)size - 1), "x", ""), ERR_DATA_INVALID);
-    kit.request.section[2] = spki;
-    kit.request.section[1] = spki;
-    cr_expect_eq(kit_answer(&kit), ERR_DATA_INVALID);
-    cr_expect_eq(sign(&blob[0]), ERR_REFUSED, "the CA's key signs certificates alone");
-    X509_free(ca);
-    OPENSSL_free(der);
-    EVP_PKEY_free(key);
 }
 
 Test(hsm_objects, keeper_verbs_and_unknown_ones_are_not_the_workers)
@@ -811,6 +599,7 @@ Test(hsm_objects, keeper_verbs_and_unknown_ones_are_not_the_workers)
         kit_request(&kit, verb, KIT_USER);
         enum err e = kit_answer(&kit);
         cr_expect(e != ERR_OK);
-        cr_expect_eq(e == ERR_PROTOCOL, row == NULL || row->runs != CORE_RUNS_WORKER, "verb %u", verb);
+        cr_expect_eq(e == ERR_PROTOCOL, row == NULL || row->runs != CORE_RUNS_WORKER, "verb %u",
+                     verb);
     }
 }

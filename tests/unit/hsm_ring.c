@@ -466,7 +466,8 @@ Test(hsm_client, death_blames_the_oldest_request_alone, TIMEOUT)
     cr_expect_eq(core_rings_stats(c.rings).quarantined, 1);
     bad.handle = 2; /* a retry differs in handle and request id */
     memset(bad.request_id, 1, sizeof bad.request_id);
-    cr_expect_eq(core_call(core_rings_core(c.rings), &bad, 5000, on_reply, &poison), ERR_QUARANTINED);
+    cr_expect_eq(core_call(core_rings_core(c.rings), &bad, 5000, on_reply, &poison),
+                 ERR_QUARANTINED);
     cr_expect_eq(core_call(core_rings_core(c.rings), &good, 5000, on_reply, &later), ERR_OK);
     cr_expect_eq(work(c.worker, 9), 1);
     turn(&c);
@@ -503,7 +504,8 @@ Test(hsm_client, what_no_daemon_may_ask_is_refused, TIMEOUT)
     struct client c;
     struct seen seen = { 0 };
     static uint8_t big[LIMIT_LABEL + 1];
-    struct core_request keys = { .verb = CORE_KEYS }, label = { .verb = CORE_CA_CREATE }, none = { .verb = 63 };
+    struct core_request keys = { .verb = CORE_KEYS }, label = { .verb = CORE_CA_CREATE },
+                        none = { .verb = 63 };
     label.section[0] = bytes_of(big, sizeof big);
     client_open(&c, true);
     cr_expect_eq(core_call(core_rings_core(c.rings), &keys, 1, on_reply, &seen), ERR_USAGE);

@@ -75,7 +75,8 @@ Test(hsm_wire, unused_bytes_are_zero, TIMEOUT)
     for (unsigned i = 0; i < sizeof zero / sizeof zero[0]; i++) {
         size_t size = sample();
         frame[zero[i]] = 1;
-        cr_expect_eq(core_request_decode(bytes_of(frame, size), &r), ERR_PROTOCOL, "byte %u", zero[i]);
+        cr_expect_eq(core_request_decode(bytes_of(frame, size), &r), ERR_PROTOCOL, "byte %u",
+                     zero[i]);
     }
 }
 
@@ -101,13 +102,15 @@ Test(hsm_wire, too_large_a_section_is_an_error_reply, TIMEOUT)
             struct core_request r = { .verb = rows[i].verb }, back;
             r.section[s] = bytes_of(big, rows[i].limit[s]);
             core_request_encode(&r, frame);
-            cr_expect_eq(core_request_decode(bytes_of(frame, core_request_size(&r)), &back), ERR_OK);
+            cr_expect_eq(core_request_decode(bytes_of(frame, core_request_size(&r)), &back),
+                         ERR_OK);
             r.section[s].size++;
             if (r.section[s].size > sizeof big) {
                 continue;
             }
             core_request_encode(&r, frame);
-            cr_expect_eq(core_request_decode(bytes_of(frame, core_request_size(&r)), &back), ERR_TOO_LARGE);
+            cr_expect_eq(core_request_decode(bytes_of(frame, core_request_size(&r)), &back),
+                         ERR_TOO_LARGE);
         }
     }
 }
@@ -159,7 +162,11 @@ Test(hsm_wire, table_is_whole, TIMEOUT)
 Test(hsm_wire, status_comes_back, TIMEOUT)
 {
     uint8_t bytes[CORE_STATUS_SIZE];
-    struct core_status s = { .state = CORE_AUTHORIZED, .roster_version = 4, .lk_version = 5, .handles = 6 }, back;
+    struct core_status s = { .state = CORE_AUTHORIZED,
+                             .roster_version = 4,
+                             .lk_version = 5,
+                             .handles = 6 },
+                       back;
     s.wall_s = 7;
     s.scrypt_waiting = 8;
     s.isolated = 1;
