@@ -81,6 +81,7 @@ static unsigned put_members(struct admin_request *r, unsigned *voters)
         if (m->self) {
             m->applied_index = raft.visible_index;
             m->last_index = raft.last_index;
+            admin_text(r, "role", role_text(m));
         }
         put_member(r, m, m->self ? core->authorized(core->impl) : m->authorized);
     }
@@ -189,7 +190,7 @@ static void put_store(struct admin_request *r)
         return;
     }
     store_view_digest(view, digest);
-    admin_number(r, "index", store_view_index(view));
+    admin_number(r, "applied", store_view_index(view));
     admin_hex(r, "digest", bytes_of(digest, sizeof digest));
     cluster_id(r->a->cluster, id);
     admin_hex(r, "cluster_id", bytes_of(id, ID_SIZE));
