@@ -52,6 +52,7 @@ static void finish(struct join *j, enum err e, const char *text)
     char copy[CLUSTER_TEXT];
     cluster_done_cb cb = j->cb;
     void *arg = j->arg;
+    const bool has_smk = j->step == JOIN_CATCH_UP;
     (void)snprintf(copy, sizeof copy, "%s", text);
     log_security("join", cluster_hex(j->member_id, hex), copy, err_name(e));
     j->ended = true;
@@ -63,6 +64,9 @@ static void finish(struct join *j, enum err e, const char *text)
         link_close(j->link, ERR_CANCELLED, "the join has ended");
     } else {
         drop(j);
+    }
+    if (has_smk && !c->stopped && c->o.on_authorized != NULL) {
+        c->o.on_authorized(c->o.arg);
     }
     cb(arg, e, copy);
 }

@@ -13,6 +13,7 @@
 
 #define BACKOFF_FIRST_MS 100u
 #define BACKOFF_LAST_MS 2000u
+#define JOINER_MS 300u
 
 struct call {
     struct call *next;
@@ -303,6 +304,8 @@ static void add(struct cluster *c, const struct directory_row *row)
     p->c = c;
     p->row = *row;
     p->backoff_ms = BACKOFF_FIRST_MS;
+    /* A joiner's row may not have arrived at the others yet: not knock too soon. */
+    p->retry_at_ms = c->phase == CLUSTER_JOINING ? cluster_now_ms(c) + JOINER_MS : 0;
     calls_clear(p);
     c->peers[c->peer_count++] = p;
     cluster_hold(c);
