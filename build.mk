@@ -66,13 +66,17 @@ $(BUILD)/libringkeep-pkcs11.so: $(call A,client/pkcs11) $(CLIENT_LIBS) client/pk
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 PLAIN := $(patsubst tests/plain/%.c,$(BUILD)/tests/plain/%,$(wildcard tests/plain/*.c))
 LIBS_TEST := -lraft -llmdb -lprotobuf-c -lssl -lcrypto -luv -lseccomp -ljansson -lbsd -lpthread -ldl
-TEST_O := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_O) $(ALL_LIBS)
+# An archive: a test takes only the fixtures that it names.
+TEST_LIB := $(BUILD)/libtests.a
+$(TEST_LIB): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
+	@rm -f $@
+	@ar rcs $@ $^
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_LIB) $(ALL_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $< $(TEST_O) $(call group,$(ALL_LIBS)) $(LIBS_TEST) -lcriterion
-$(BUILD)/tests/plain/%: $(BUILD)/tests/plain/%.o $(TEST_O) $(ALL_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $< $(call group,$(TEST_LIB) $(ALL_LIBS)) $(LIBS_TEST) -lcriterion
+$(BUILD)/tests/plain/%: $(BUILD)/tests/plain/%.o $(TEST_LIB) $(ALL_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $< $(TEST_O) $(call group,$(ALL_LIBS)) $(LIBS_TEST)
+	$(CC) $(LDFLAGS) -o $@ $< $(call group,$(TEST_LIB) $(ALL_LIBS)) $(LIBS_TEST)
 # Asks the hook verbs of a core, so it is linked with the core's hook objects.
 $(BUILD)/tests/plain/core_probe: $(BUILD)/tests/plain/core_probe.o $(BUILD)/hooks/hsm-sim/core_client.o $(filter-out %/hsm_main.o,$(HOOK_O)) $(call A,proto base)
 	@mkdir -p $(@D)

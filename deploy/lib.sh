@@ -47,12 +47,20 @@ wait_for() {
     shift 2
     end=$(($(date +%s) + seconds))
     until "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || { fail "timed out after ${seconds} s: $what; look into $DIR/m*/log/"; }
+        [ "$(date +%s)" -lt "$end" ] || {
+            grep -h ' error ' "$DIR"/m*/log/*.log 2>/dev/null | tail -n 3 >&2
+            fail "timed out after ${seconds} s: $what; look into $DIR/m*/log/"
+        }
         sleep 0.2
     done
 }
 
-member_field() { # member_field m1 state -> value of a field of `status --json`
-    admin "$1" --json status | python3 -c 'import json,sys; print(json.load(sys.stdin)["fields"][sys.argv[1]])' "$2"
+# member_field m1 NAME: of `status --json`, or of the member's own row in it.
+member_field() {
+    admin "$1" --json status | python3 -c '
+import json, sys
+status = json.load(sys.stdin)
+own = [r for r in status.get("rows", []) if r["name"] == status["name"]]
+print((own[0] if own else {}).get(sys.argv[1], status.get(sys.argv[1], "")))' "$2"
 }
 member_is() { [ "$(member_field "$1" state 2>/dev/null)" = "$2" ]; }

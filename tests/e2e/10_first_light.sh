@@ -7,7 +7,7 @@ module=$BUILD/libringkeep-pkcs11.so
 export RINGKEEP_CONF=$DIR/client/ringkeep.conf
 
 t "make up makes a cluster of three" up
-cluster_of() { member_field m1 cluster; }
+cluster_of() { member_field m1 cluster_id; }
 first=$(cluster_of)
 t "make up again keeps the cluster" up
 same_cluster() { [ -n "$first" ] && [ "$(cluster_of)" = "$first" ]; }
