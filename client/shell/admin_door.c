@@ -130,9 +130,15 @@ enum err admin_door_ask(struct shell *s, const struct Ringkeep__AdminRequest *re
     TRY(asked);
     const enum err e = err_from_wire(r->reply->error);
     if (e != ERR_OK) {
-        const char *advice = r->reply->text;
-        const bool more = advice != NULL && strcmp(advice, err_text(e)) != 0 && advice[0] != '\0';
-        return shell_say(s, e, "%s: %s%s%s", request->verb, err_text(e), more ? "; " : "", more ? advice : "");
+        const char *advice = r->reply->text == NULL ? "" : r->reply->text;
+        const bool whole = strstr(advice, err_text(e)) != NULL; /* says the error itself */
+        return shell_say(s,
+                         e,
+                         "%s: %s%s%s",
+                         request->verb,
+                         whole ? "" : err_text(e),
+                         whole || advice[0] == '\0' ? "" : "; ",
+                         advice);
     }
     return ERR_OK;
 }

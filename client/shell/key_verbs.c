@@ -12,12 +12,6 @@
 #include "proto/mechanism.h"
 #include "proto/template.h"
 
-static void close_client(struct ringkeep_client **c)
-{
-    ringkeep_close(*c);
-}
-#define CLIENT_SCOPED __attribute__((cleanup(close_client))) struct ringkeep_client
-
 /* -- slots and passwords ------------------------------------------------------------------ */
 
 static void show_slots(struct shell *s, const struct ringkeep_slot *slots, size_t count)

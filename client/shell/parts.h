@@ -117,6 +117,8 @@ void output_clean(char *text);
 struct ringkeep_client;
 struct ringkeep_slot;
 enum err client_use_open(struct shell *s, struct ringkeep_client **out) MUST_USE;
+void client_use_close(struct ringkeep_client **c);
+#define CLIENT_SCOPED __attribute__((cleanup(client_use_close))) struct ringkeep_client
 /* By label or id in hex. */
 enum err client_use_keyring(struct shell *s, struct ringkeep_client *c, const char *name, uint8_t id[ID_SIZE])
     MUST_USE;
