@@ -31,11 +31,11 @@ struct list {
 struct keeper_scrypt {
     struct executor executor;
     pthread_mutex_t lock;
-    pthread_cond_t wake;
+    pthread_cond_t wake, up;
     struct list free, waiting, finished;
     bool stop;
     int event;
-    unsigned threads;
+    unsigned threads, running;
     pthread_t thread[LIMIT_SCRYPT_THREADS];
     struct node node[LIMIT_SCRYPT_QUEUE];
 };
@@ -76,6 +76,8 @@ static void *run_thread(void *arg)
 {
     struct keeper_scrypt *x = arg;
     pthread_mutex_lock(&x->lock);
+    x->running++;
+    pthread_cond_signal(&x->up);
     while (!x->stop || x->waiting.first != NULL) {
         struct node *n = list_take(&x->waiting);
         if (n == NULL) {
@@ -163,6 +165,13 @@ static bool start_threads(struct keeper_scrypt *x)
         x->threads += ok ? 1 : 0;
     }
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    /* A new thread registers itself with the kernel (rseq, robust list); the
+     * filter, which comes next, would not let it. */
+    pthread_mutex_lock(&x->lock);
+    while (x->running < x->threads) {
+        pthread_cond_wait(&x->up, &x->lock);
+    }
+    pthread_mutex_unlock(&x->lock);
     (void)pthread_attr_destroy(&attributes);
     return ok;
 }
@@ -182,6 +191,7 @@ enum err keeper_scrypt_open(struct keeper_scrypt **out)
     }
     (void)pthread_mutex_init(&x->lock, NULL);
     (void)pthread_cond_init(&x->wake, NULL);
+    (void)pthread_cond_init(&x->up, NULL);
     x->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (x->event < 0 || !start_threads(x)) {
         keeper_scrypt_close(x);
@@ -209,5 +219,6 @@ void keeper_scrypt_close(struct keeper_scrypt *x)
     }
     (void)pthread_mutex_destroy(&x->lock);
     (void)pthread_cond_destroy(&x->wake);
+    (void)pthread_cond_destroy(&x->up);
     free(x);
 }

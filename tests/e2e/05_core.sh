@@ -48,9 +48,10 @@ stop() {
 }
 # Waits until a log has this many lines that fit.
 until_seen() { # file pattern [count]
-    local i
+    local i seen
     for ((i = 0; i < 300; i++)); do
-        [ "$(grep -cE -- "$2" "$m/log/$1" 2>/dev/null)" -ge "${3:-1}" ] && return 0
+        seen=$(grep -cE -- "$2" "$m/log/$1" 2>/dev/null)
+        [ "${seen:-0}" -ge "${3:-1}" ] && return 0
         sleep 0.1
     done
     return 1
