@@ -55,9 +55,9 @@ say "1. keys $ca and $server in the keyring"
 ringkeep key generate demo --type ec:P-256 --label "$ca" --pin-file "$PIN_FILE" >/dev/null
 ringkeep key generate demo --type ec:P-256 --label "$server" --pin-file "$PIN_FILE" >/dev/null
 say "2. a CA certificate, by openssl req and its PKCS#11 engine"
-ssl req -new -x509 -engine pkcs11 -keyform engine -key "$(uri "$ca")" -subj "/CN=$ca" -days 30 -extensions ca -config "$work/openssl.cnf" -out "$work/ca.pem" 2>"$work/log" || { cat "$work/log" >&2; fail "openssl req"; }
+ssl req -new -x509 -engine pkcs11 -keyform engine -key "$(uri "$ca")" -subj "/CN=$ca" -days 30 -extensions ca -out "$work/ca.pem" 2>"$work/log" || { cat "$work/log" >&2; fail "openssl req"; }
 say "3. a server certificate, signed by it"
-ssl req -new -engine pkcs11 -keyform engine -key "$(uri "$server")" -subj "/CN=localhost" -config "$work/openssl.cnf" -out "$work/server.csr" 2>"$work/log" || { cat "$work/log" >&2; fail "openssl req -new"; }
+ssl req -new -engine pkcs11 -keyform engine -key "$(uri "$server")" -subj "/CN=localhost" -out "$work/server.csr" 2>"$work/log" || { cat "$work/log" >&2; fail "openssl req -new"; }
 ssl x509 -req -in "$work/server.csr" -engine pkcs11 -CAkeyform engine -CAkey "$(uri "$ca")" -CA "$work/ca.pem" -set_serial "$run_id" -days 30 \
     -extfile "$work/openssl.cnf" -extensions server -out "$work/server.pem" 2>"$work/log" || { cat "$work/log" >&2; fail "openssl x509"; }
 say "4. checked with plain openssl, without engine or module"

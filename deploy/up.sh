@@ -38,7 +38,7 @@ start_member() {
 }
 
 new_pin() { # random, 0600: a stated development convenience
-    [ -s "$DIR/secrets/$1" ] || (umask 077 && head -c 15 /dev/urandom | base64 | tr '+/' 'ab' >"$DIR/secrets/$1")
+    [ -s "$DIR/secrets/$1" ] || (umask 077 && head -c 15 /dev/urandom | base64 | tr -d '\n' | tr '+/' 'ab' >"$DIR/secrets/$1")
 }
 pin() { printf '%s/secrets/%s.pin' "$DIR" "$1"; }
 
