@@ -615,7 +615,9 @@ void fake_cluster_start(struct fake_cluster *c, unsigned member)
     rc = listen(m->listener, 64);
     assert(rc == 0);
     (void)getsockname(m->listener, (struct sockaddr *)&a, &size);
-    (void)snprintf(m->address, sizeof(m->address), "127.0.0.1:%u", ntohs(a.sin_port));
+    if (m->address[0] == '\0') {
+        (void)snprintf(m->address, sizeof(m->address), "127.0.0.1:%u", ntohs(a.sin_port));
+    }
     for (unsigned i = 0; i < 64; i++) {
         m->fds[i] = -1;
     }
