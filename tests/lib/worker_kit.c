@@ -74,12 +74,12 @@ static void import_context(struct bytes challenge,
     memcpy(out + 80, hash, 32);
 }
 
-static enum err kit_ask(void *impl,
-                        const struct core_request *request,
-                        bool internal,
-                        uint8_t *scratch,
-                        size_t scratch_size,
-                        struct core_reply *reply)
+static enum err worker_kit_ask(void *impl,
+                               const struct core_request *request,
+                               bool internal,
+                               uint8_t *scratch,
+                               size_t scratch_size,
+                               struct core_reply *reply)
 {
     struct core_reply r = { 0 };
     uint8_t bytes[KEEPER_KEYS_SIZE], context[ENVELOPE_IMPORT_CONTEXT];
@@ -104,24 +104,24 @@ static enum err kit_ask(void *impl,
     return core_reply_decode(bytes_of(scratch, core_reply_size(&r)), reply);
 }
 
-static uint64_t kit_mono(void *impl)
+static uint64_t worker_kit_mono(void *impl)
 {
     return ((struct worker_kit *)impl)->mono_ms * 1000000u;
 }
-static uint64_t kit_wall(void *impl)
+static uint64_t worker_kit_wall(void *impl)
 {
     return ((struct worker_kit *)impl)->wall_s;
 }
 
 /* -- life --------------------------------------------------------------------------------- */
 
-void kit_open(struct worker_kit *k)
+void worker_kit_open(struct worker_kit *k)
 {
-    const struct keeper_link link = { kit_ask, k };
+    const struct keeper_link link = { worker_kit_ask, k };
     memset(k, 0, sizeof *k);
     k->wall_s = 1800000000;
     k->mono_ms = 1000;
-    k->clock = (struct clock){ kit_mono, kit_mono, kit_wall, k };
+    k->clock = (struct clock){ worker_kit_mono, worker_kit_mono, worker_kit_wall, k };
     MUST(crypt_init());
     MUST(worker_open(&k->clock, &link, &k->worker));
     seal_ring_init(&k->ring, keyring, kk);
@@ -129,13 +129,13 @@ void kit_open(struct worker_kit *k)
     MUST(seal_ring_add(&k->ring, SEAL_PUBLIC_KEY, smk_id_of_kit, 0, pub));
 }
 
-void kit_close(struct worker_kit *k)
+void worker_kit_close(struct worker_kit *k)
 {
     worker_close(k->worker);
     seal_ring_drop(&k->ring);
 }
 
-void kit_drop(struct buf *b, unsigned count)
+void worker_kit_drop(struct buf *b, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         buf_drop(&b[i]);
@@ -144,27 +144,27 @@ void kit_drop(struct buf *b, unsigned count)
 
 /* -- requests ------------------------------------------------------------------------------- */
 
-void kit_request(struct worker_kit *k, unsigned verb, uint64_t handle)
+void worker_kit_request(struct worker_kit *k, unsigned verb, uint64_t handle)
 {
     memset(&k->request, 0, sizeof k->request);
     k->request.verb = verb;
     k->request.handle = handle;
 }
 
-enum err kit_answer(struct worker_kit *k)
+enum err worker_kit_answer(struct worker_kit *k)
 {
     worker_answer(k->worker, &k->request, k->out, sizeof k->out, &k->reply);
     return k->reply.error;
 }
 
-struct buf kit_take(struct worker_kit *k, unsigned section)
+struct buf worker_kit_take(struct worker_kit *k, unsigned section)
 {
     struct buf b = { 0 };
     MUST(buf_append(&b, k->reply.section[section], LIMIT_RING_LARGE));
     return b;
 }
 
-struct bytes kit_id(struct worker_kit *k)
+struct bytes worker_kit_id(struct worker_kit *k)
 {
     static uint8_t ids[16][ID_SIZE];
     uint8_t *id = ids[k->next_id++ % 16];
@@ -172,74 +172,74 @@ struct bytes kit_id(struct worker_kit *k)
     return bytes_of(id, ID_SIZE);
 }
 
-enum err kit_operate(struct worker_kit *k,
-                     unsigned verb,
-                     uint64_t mechanism,
-                     const struct buf *blob,
-                     struct bytes parameter,
-                     struct bytes data,
-                     struct bytes signature)
+enum err worker_kit_operate(struct worker_kit *k,
+                            unsigned verb,
+                            uint64_t mechanism,
+                            const struct buf *blob,
+                            struct bytes parameter,
+                            struct bytes data,
+                            struct bytes signature)
 {
-    kit_request(k, verb, KIT_USER);
+    worker_kit_request(k, verb, KIT_USER);
     k->request.mechanism = mechanism;
     k->request.section[0] = buf_bytes(blob);
     k->request.section[1] = parameter;
     k->request.section[2] = data;
     k->request.section[3] = signature;
-    return kit_answer(k);
+    return worker_kit_answer(k);
 }
 
-enum err kit_generate(struct worker_kit *k,
-                      uint64_t mechanism,
-                      const struct buf *template,
-                      struct buf *blob,
-                      struct buf *a)
+enum err worker_kit_generate(struct worker_kit *k,
+                             uint64_t mechanism,
+                             const struct buf *template,
+                             struct buf *blob,
+                             struct buf *a)
 {
-    kit_request(k, CORE_GENERATE_KEY, KIT_USER);
+    worker_kit_request(k, CORE_GENERATE_KEY, KIT_USER);
     k->request.mechanism = mechanism;
     k->request.number = BLOB_TOKEN;
     if (template != NULL) {
         k->request.section[0] = buf_bytes(template);
     }
-    k->request.section[1] = kit_id(k);
-    TRY(kit_answer(k));
-    *blob = kit_take(k, 0);
-    *a = kit_take(k, 1);
+    k->request.section[1] = worker_kit_id(k);
+    TRY(worker_kit_answer(k));
+    *blob = worker_kit_take(k, 0);
+    *a = worker_kit_take(k, 1);
     return ERR_OK;
 }
 
-enum err kit_pair(struct worker_kit *k,
-                  uint64_t mechanism,
-                  const struct buf *public_template,
-                  const struct buf *private_template,
-                  struct buf blob[2],
-                  struct buf a[2])
+enum err worker_kit_pair(struct worker_kit *k,
+                         uint64_t mechanism,
+                         const struct buf *public_template,
+                         const struct buf *private_template,
+                         struct buf blob[2],
+                         struct buf a[2])
 {
-    kit_request(k, CORE_GENERATE_PAIR, KIT_USER);
+    worker_kit_request(k, CORE_GENERATE_PAIR, KIT_USER);
     k->request.mechanism = mechanism;
     k->request.number = BLOB_TOKEN;
     k->request.section[0] = buf_bytes(public_template);
     if (private_template != NULL) {
         k->request.section[1] = buf_bytes(private_template);
     }
-    k->request.section[2] = kit_id(k);
-    k->request.section[3] = kit_id(k);
-    TRY(kit_answer(k));
+    k->request.section[2] = worker_kit_id(k);
+    k->request.section[3] = worker_kit_id(k);
+    TRY(worker_kit_answer(k));
     for (unsigned i = 0; i < 2; i++) {
-        blob[i] = kit_take(k, i);
-        a[i] = kit_take(k, 2 + i);
+        blob[i] = worker_kit_take(k, i);
+        a[i] = worker_kit_take(k, 2 + i);
     }
     return ERR_OK;
 }
 
-void kit_rsa_pair(struct worker_kit *k, struct buf blob[2], struct buf a[2])
+void worker_kit_rsa_pair(struct worker_kit *k, struct buf blob[2], struct buf a[2])
 {
     BUF_SCOPED t = { 0 };
     MUST(template_put_u64(&t, CKA_MODULUS_BITS, 2048));
-    MUST(kit_pair(k, CKM_RSA_PKCS_KEY_PAIR_GEN, &t, NULL, blob, a));
+    MUST(worker_kit_pair(k, CKM_RSA_PKCS_KEY_PAIR_GEN, &t, NULL, blob, a));
 }
 
-struct bytes kit_curve(unsigned curve)
+struct bytes worker_kit_curve(unsigned curve)
 {
     static const uint8_t p256[] = { 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7 };
     static const uint8_t p384[] = { 6, 5, 0x2b, 0x81, 4, 0, 0x22 },
@@ -250,31 +250,31 @@ struct bytes kit_curve(unsigned curve)
     return curve == SEAL_CURVE_P384 ? bytes_of(p384, sizeof p384) : bytes_of(p521, sizeof p521);
 }
 
-void kit_ec_pair(struct worker_kit *k, unsigned curve, struct buf blob[2], struct buf a[2])
+void worker_kit_ec_pair(struct worker_kit *k, unsigned curve, struct buf blob[2], struct buf a[2])
 {
     BUF_SCOPED t = { 0 };
-    MUST(template_put(&t, CKA_EC_PARAMS, kit_curve(curve)));
-    MUST(kit_pair(k, CKM_EC_KEY_PAIR_GEN, &t, NULL, blob, a));
+    MUST(template_put(&t, CKA_EC_PARAMS, worker_kit_curve(curve)));
+    MUST(worker_kit_pair(k, CKM_EC_KEY_PAIR_GEN, &t, NULL, blob, a));
 }
 
-struct buf kit_seal(struct worker_kit *k, const struct key_info *info)
+struct buf worker_kit_seal(struct worker_kit *k, const struct key_info *info)
 {
     struct buf blob = { 0 };
     BUF_SCOPED a = { 0 };
     struct seal_draft draft = { .kind = BLOB_TOKEN, .generation = 1, .info = info };
     uint8_t *at = NULL;
     MUST(template_put_u64(&a, CKA_CLASS, info->class));
-    memcpy(draft.object_id, kit_id(k).data, ID_SIZE);
+    memcpy(draft.object_id, worker_kit_id(k).data, ID_SIZE);
     draft.a = buf_bytes(&a);
     MUST(buf_reserve(&blob, LIMIT_BLOB, LIMIT_BLOB, &at));
     MUST(seal_make(&k->ring, &draft, at, LIMIT_BLOB, &blob.size));
     return blob;
 }
 
-struct buf kit_envelope(struct worker_kit *k,
-                        struct bytes template,
-                        struct bytes challenge,
-                        struct bytes material)
+struct buf worker_kit_envelope(struct worker_kit *k,
+                               struct bytes template,
+                               struct bytes challenge,
+                               struct bytes material)
 {
     struct envelope_context c = { 0 };
     struct buf out = { 0 };

@@ -29,48 +29,48 @@ struct worker_kit {
     uint8_t out[LIMIT_RING_LARGE];
     uint8_t next_id;
 };
-void kit_open(struct worker_kit *k);
-void kit_close(struct worker_kit *k);
+void worker_kit_open(struct worker_kit *k);
+void worker_kit_close(struct worker_kit *k);
 
 /* Starts a request; sections are set by the caller in k->request. */
-void kit_request(struct worker_kit *k, unsigned verb, uint64_t handle);
-enum err kit_answer(struct worker_kit *k);
+void worker_kit_request(struct worker_kit *k, unsigned verb, uint64_t handle);
+enum err worker_kit_answer(struct worker_kit *k);
 /* A copy of a section of the reply; the caller drops it. */
-struct buf kit_take(struct worker_kit *k, unsigned section);
+struct buf worker_kit_take(struct worker_kit *k, unsigned section);
 /* 16 bytes, new each time; static storage of 16 ids. */
-struct bytes kit_id(struct worker_kit *k);
+struct bytes worker_kit_id(struct worker_kit *k);
 
 /* [blob][parameter][data][signature] at once. */
-enum err kit_operate(struct worker_kit *k,
-                     unsigned verb,
-                     uint64_t mechanism,
-                     const struct buf *blob,
-                     struct bytes parameter,
-                     struct bytes data,
-                     struct bytes signature);
+enum err worker_kit_operate(struct worker_kit *k,
+                            unsigned verb,
+                            uint64_t mechanism,
+                            const struct buf *blob,
+                            struct bytes parameter,
+                            struct bytes data,
+                            struct bytes signature);
 /* Generated keys, kind 1. Templates may be NULL. */
-enum err kit_generate(struct worker_kit *k,
-                      uint64_t mechanism,
-                      const struct buf *template,
-                      struct buf *blob,
-                      struct buf *a);
-enum err kit_pair(struct worker_kit *k,
-                  uint64_t mechanism,
-                  const struct buf *public_template,
-                  const struct buf *private_template,
-                  struct buf blob[2],
-                  struct buf a[2]);
+enum err worker_kit_generate(struct worker_kit *k,
+                             uint64_t mechanism,
+                             const struct buf *template,
+                             struct buf *blob,
+                             struct buf *a);
+enum err worker_kit_pair(struct worker_kit *k,
+                         uint64_t mechanism,
+                         const struct buf *public_template,
+                         const struct buf *private_template,
+                         struct buf blob[2],
+                         struct buf a[2]);
 /* A pair of 2048 bits or of this DER curve with bare templates. */
-void kit_rsa_pair(struct worker_kit *k, struct buf blob[2], struct buf a[2]);
-void kit_ec_pair(struct worker_kit *k, unsigned curve, struct buf blob[2], struct buf a[2]);
-struct bytes kit_curve(unsigned curve);
+void worker_kit_rsa_pair(struct worker_kit *k, struct buf blob[2], struct buf a[2]);
+void worker_kit_ec_pair(struct worker_kit *k, unsigned curve, struct buf blob[2], struct buf a[2]);
+struct bytes worker_kit_curve(unsigned curve);
 /* A blob of this K and the least A, as a core of the keyring would seal it. */
-struct buf kit_seal(struct worker_kit *k, const struct key_info *info);
+struct buf worker_kit_seal(struct worker_kit *k, const struct key_info *info);
 /* The import envelope for this template. */
-struct buf kit_envelope(struct worker_kit *k,
-                        struct bytes template,
-                        struct bytes challenge,
-                        struct bytes material);
-void kit_drop(struct buf *b, unsigned count);
+struct buf worker_kit_envelope(struct worker_kit *k,
+                               struct bytes template,
+                               struct bytes challenge,
+                               struct bytes material);
+void worker_kit_drop(struct buf *b, unsigned count);
 
 #endif

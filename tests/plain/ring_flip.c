@@ -131,20 +131,20 @@ static void run(uint64_t operations)
     const struct mechanism_gcm p = { 128, { iv, sizeof iv }, { aad, sizeof aad } };
     memset(plain, 0x5a, sizeof plain);
     must(template_put_u64(&template, CKA_VALUE_LEN, 32) == ERR_OK, "template");
-    must(kit_generate(&kit, CKM_AES_KEY_GEN, &template, &blob, &list) == ERR_OK, "key");
+    must(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &template, &blob, &list) == ERR_OK, "key");
     must(mechanism_gcm_append(&parameter, &p) == ERR_OK, "parameter");
-    must(kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &blob, buf_bytes(&parameter),
-                     bytes_of(plain, DATA), bytes_of(NULL, 0)) == ERR_OK,
+    must(worker_kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &blob, buf_bytes(&parameter),
+                            bytes_of(plain, DATA), bytes_of(NULL, 0)) == ERR_OK,
          "encrypt");
-    struct buf cipher = kit_take(&kit, 0);
-    kit_request(&kit, CORE_DECRYPT, KIT_USER);
+    struct buf cipher = worker_kit_take(&kit, 0);
+    worker_kit_request(&kit, CORE_DECRYPT, KIT_USER);
     kit.request.mechanism = CKM_AES_GCM;
     kit.request.section[0] = buf_bytes(&blob);
     kit.request.section[1] = buf_bytes(&parameter);
     kit.request.section[2] = buf_bytes(&cipher);
     task[0].request = kit.request;
     task[0].want = bytes_of(plain, DATA);
-    kit_request(&kit, CORE_ATTRIBUTES, KIT_USER);
+    worker_kit_request(&kit, CORE_ATTRIBUTES, KIT_USER);
     kit.request.section[0] = buf_bytes(&blob);
     task[1].request = kit.request;
     task[1].want = buf_bytes(&list);
@@ -194,7 +194,7 @@ int main(int argc, char **argv)
     bool in_place = argc > 2 && strcmp(argv[2], "control") == 0;
     uint64_t operations = argc > 1 ? strtoull(argv[1], NULL, 10) : USUAL_OPERATIONS;
     pthread_t thread;
-    kit_open(&kit);
+    worker_kit_open(&kit);
     open_ring();
     atomic_store(&reach, DATA);
     must(pthread_create(&thread, NULL, flip, NULL) == 0, "thread");
@@ -207,7 +207,7 @@ int main(int argc, char **argv)
     must(pthread_join(thread, NULL) == 0, "join");
     ring_detach(door);
     ring_detach(worker);
-    kit_close(&kit);
+    worker_kit_close(&kit);
     (void)fprintf(stderr, "%llu accepted, %llu refused\n", (unsigned long long)accepted,
                   (unsigned long long)refused);
     printf("%llu operations, %llu accepted wrong\n", (unsigned long long)operations,

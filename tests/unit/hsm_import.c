@@ -16,13 +16,13 @@ static const struct bytes none;
 
 static void begin(void)
 {
-    kit_open(&kit);
+    worker_kit_open(&kit);
 }
 static void end(void)
 {
-    kit_drop(blob, 2);
-    kit_drop(a, 2);
-    kit_close(&kit);
+    worker_kit_drop(blob, 2);
+    worker_kit_drop(a, 2);
+    worker_kit_close(&kit);
 }
 TestSuite(hsm_import, .init = begin, .fini = end, .timeout = 60);
 
@@ -52,12 +52,12 @@ static uint64_t says_u64(const struct buf *list, uint32_t type)
 }
 static enum err sign(const struct buf *b)
 {
-    return kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA256, b, none, bytes_of_text("x"), none);
+    return worker_kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA256, b, none, bytes_of_text("x"), none);
 }
 static enum err cbc(const struct buf *b, unsigned verb)
 {
     static const uint8_t iv[16];
-    return kit_operate(&kit, verb, CKM_AES_CBC, b, bytes_of(iv, 16), bytes_of(iv, 16), none);
+    return worker_kit_operate(&kit, verb, CKM_AES_CBC, b, bytes_of(iv, 16), bytes_of(iv, 16), none);
 }
 
 /* -- public objects and import
@@ -65,10 +65,10 @@ static enum err cbc(const struct buf *b, unsigned verb)
 
 static enum err create(const struct buf *t)
 {
-    kit_request(&kit, CORE_CREATE_PUBLIC, KIT_USER);
+    worker_kit_request(&kit, CORE_CREATE_PUBLIC, KIT_USER);
     kit.request.section[0] = buf_bytes(t);
-    kit.request.section[1] = kit_id(&kit);
-    return kit_answer(&kit);
+    kit.request.section[1] = worker_kit_id(&kit);
+    return worker_kit_answer(&kit);
 }
 
 Test(hsm_import, certificates_and_data_keep_their_value)
@@ -80,10 +80,10 @@ Test(hsm_import, certificates_and_data_keep_their_value)
         put_u64_(&t, CKA_CLASS, classes[i]);
         put_text(&t, CKA_VALUE, "some value");
         cr_assert_eq(create(&t), ERR_OK);
-        BUF_SCOPED b = kit_take(&kit, 0);
-        kit_request(&kit, CORE_ATTRIBUTES, KIT_PUBLIC);
+        BUF_SCOPED b = worker_kit_take(&kit, 0);
+        worker_kit_request(&kit, CORE_ATTRIBUTES, KIT_PUBLIC);
         kit.request.section[0] = buf_bytes(&b);
-        cr_assert_eq(kit_answer(&kit), ERR_OK);
+        cr_assert_eq(worker_kit_answer(&kit), ERR_OK);
         cr_assert_eq(template_get(kit.reply.section[0], CKA_VALUE, &value), ERR_OK);
         cr_expect(bytes_equal(value, bytes_of_text("some value")));
         put_bool_(&t, CKA_PRIVATE, true);
@@ -99,20 +99,20 @@ Test(hsm_import, public_keys_are_checked)
 {
     BUF_SCOPED t = { 0 };
     struct bytes point;
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
     cr_assert_eq(sign(&blob[1]), ERR_OK);
-    BUF_SCOPED sig = kit_take(&kit, 0);
+    BUF_SCOPED sig = worker_kit_take(&kit, 0);
     cr_assert_eq(template_get(buf_bytes(&a[0]), CKA_EC_POINT, &point), ERR_OK);
     put_u64_(&t, CKA_CLASS, CKO_PUBLIC_KEY);
     put_u64_(&t, CKA_KEY_TYPE, CKK_EC);
-    cr_assert_eq(template_put(&t, CKA_EC_PARAMS, kit_curve(SEAL_CURVE_P256)), ERR_OK);
+    cr_assert_eq(template_put(&t, CKA_EC_PARAMS, worker_kit_curve(SEAL_CURVE_P256)), ERR_OK);
     for (unsigned raw = 0; raw < 2; raw++) {
         cr_assert_eq(template_put(&t, CKA_EC_POINT, raw ? bytes_of(point.data + 2, 65) : point),
                      ERR_OK);
         cr_assert_eq(create(&t), ERR_OK);
-        BUF_SCOPED b = kit_take(&kit, 0);
-        cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &b, none, bytes_of_text("x"),
-                                 buf_bytes(&sig)),
+        BUF_SCOPED b = worker_kit_take(&kit, 0);
+        cr_expect_eq(worker_kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &b, none,
+                                        bytes_of_text("x"), buf_bytes(&sig)),
                      ERR_OK);
     }
     uint8_t bad[65];
@@ -125,17 +125,18 @@ Test(hsm_import, public_keys_are_checked)
 static enum err import(const struct buf *t, struct bytes material, bool spoil)
 {
     static const uint8_t challenge[16] = { 7 };
-    BUF_SCOPED envelope = kit_envelope(&kit, buf_bytes(t), bytes_of(challenge, 16), material);
+    BUF_SCOPED envelope =
+        worker_kit_envelope(&kit, buf_bytes(t), bytes_of(challenge, 16), material);
     if (spoil) {
         envelope.data[envelope.size - 1] ^= 1;
     }
-    kit_request(&kit, CORE_IMPORT, KIT_USER);
+    worker_kit_request(&kit, CORE_IMPORT, KIT_USER);
     kit.request.number = BLOB_TOKEN;
     kit.request.section[0] = buf_bytes(t);
     kit.request.section[1] = bytes_of(challenge, 16);
     kit.request.section[2] = buf_bytes(&envelope);
-    kit.request.section[3] = kit_id(&kit);
-    return kit_answer(&kit);
+    kit.request.section[3] = worker_kit_id(&kit);
+    return worker_kit_answer(&kit);
 }
 
 static struct buf import_template(uint64_t class, uint64_t type, unsigned curve)
@@ -144,7 +145,7 @@ static struct buf import_template(uint64_t class, uint64_t type, unsigned curve)
     put_u64_(&t, CKA_CLASS, class);
     put_u64_(&t, CKA_KEY_TYPE, type);
     if (curve != 0) {
-        cr_assert_eq(template_put(&t, CKA_EC_PARAMS, kit_curve(curve)), ERR_OK);
+        cr_assert_eq(template_put(&t, CKA_EC_PARAMS, worker_kit_curve(curve)), ERR_OK);
     }
     return t;
 }
@@ -155,8 +156,8 @@ Test(hsm_import, imported_aes_key_is_that_key)
     BUF_SCOPED t = import_template(CKO_SECRET_KEY, CKK_AES, 0);
     enum err e = import(&t, bytes_of(key, 32), false);
     cr_assert_eq(e, ERR_OK, "%s", err_name(e));
-    blob[0] = kit_take(&kit, 0);
-    a[0] = kit_take(&kit, 1);
+    blob[0] = worker_kit_take(&kit, 0);
+    a[0] = worker_kit_take(&kit, 1);
     cr_expect_not(says_bool(&a[0], CKA_LOCAL));
     cr_expect_not(says_bool(&a[0], CKA_ALWAYS_SENSITIVE));
     cr_expect_not(says_bool(&a[0], CKA_NEVER_EXTRACTABLE));
@@ -165,9 +166,9 @@ Test(hsm_import, imported_aes_key_is_that_key)
         .class = SEAL_CLASS_SECRET, .type = SEAL_KEY_AES, .bits = 256, .usage = SEAL_ENCRYPT
     };
     info.material = bytes_of(key, 32);
-    BUF_SCOPED same = kit_seal(&kit, &info);
+    BUF_SCOPED same = worker_kit_seal(&kit, &info);
     cr_assert_eq(cbc(&same, CORE_ENCRYPT), ERR_OK);
-    BUF_SCOPED want = kit_take(&kit, 0);
+    BUF_SCOPED want = worker_kit_take(&kit, 0);
     cr_assert_eq(cbc(&blob[0], CORE_ENCRYPT), ERR_OK);
     cr_expect(bytes_equal(kit.reply.section[0], buf_bytes(&want)));
     cr_expect_eq(import(&t, bytes_of(key, 32), true), ERR_REFUSED);
@@ -182,15 +183,15 @@ Test(hsm_import, import_under_another_template_is_refused)
     static const uint8_t challenge[16] = { 7 };
     BUF_SCOPED t = import_template(CKO_SECRET_KEY, CKK_AES, 0);
     BUF_SCOPED envelope =
-        kit_envelope(&kit, buf_bytes(&t), bytes_of(challenge, 16), bytes_of(key, 32));
+        worker_kit_envelope(&kit, buf_bytes(&t), bytes_of(challenge, 16), bytes_of(key, 32));
     put_bool_(&t, CKA_EXTRACTABLE, true);
-    kit_request(&kit, CORE_IMPORT, KIT_USER);
+    worker_kit_request(&kit, CORE_IMPORT, KIT_USER);
     kit.request.number = BLOB_TOKEN;
     kit.request.section[0] = buf_bytes(&t);
     kit.request.section[1] = bytes_of(challenge, 16);
     kit.request.section[2] = buf_bytes(&envelope);
-    kit.request.section[3] = kit_id(&kit);
-    cr_expect_eq(kit_answer(&kit), ERR_REFUSED);
+    kit.request.section[3] = worker_kit_id(&kit);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_REFUSED);
 }
 
 static struct bytes material_of(const struct buf *b, uint8_t *plain, size_t size)
@@ -208,16 +209,16 @@ Test(hsm_import, imported_ec_key_gets_its_point)
     for (unsigned i = 0; i < 3; i++) {
         size_t n = seal_curve_private_size(curves[i]);
         BUF_SCOPED t = import_template(CKO_PRIVATE_KEY, CKK_EC, curves[i]);
-        kit_ec_pair(&kit, curves[i], blob, a);
+        worker_kit_ec_pair(&kit, curves[i], blob, a);
         struct bytes m = material_of(&blob[1], plain, sizeof plain);
         uint8_t copy[FASTKEY_EC_MATERIAL];
         memcpy(copy, m.data, m.size);
         cr_assert_eq(import(&t, bytes_of(copy, n), false), ERR_OK);
-        BUF_SCOPED b = kit_take(&kit, 0);
+        BUF_SCOPED b = worker_kit_take(&kit, 0);
         cr_assert_eq(sign(&b), ERR_OK);
-        BUF_SCOPED sig = kit_take(&kit, 0);
-        cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none,
-                                 bytes_of_text("x"), buf_bytes(&sig)),
+        BUF_SCOPED sig = worker_kit_take(&kit, 0);
+        cr_expect_eq(worker_kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none,
+                                        bytes_of_text("x"), buf_bytes(&sig)),
                      ERR_OK);
         cr_expect_eq(import(&t, bytes_of(copy, m.size), false), ERR_OK);
         copy[m.size - 1] ^= 1;
@@ -226,8 +227,8 @@ Test(hsm_import, imported_ec_key_gets_its_point)
         cr_expect_eq(import(&t, bytes_of(copy, n), false), ERR_ATTRIBUTE, "zero");
         memset(copy, 0xff, n);
         cr_expect_eq(import(&t, bytes_of(copy, n), false), ERR_ATTRIBUTE, "past the order");
-        kit_drop(blob, 2);
-        kit_drop(a, 2);
+        worker_kit_drop(blob, 2);
+        worker_kit_drop(a, 2);
     }
 }
 
@@ -235,13 +236,13 @@ Test(hsm_import, imported_rsa_key_is_checked_part_by_part)
 {
     static uint8_t plain[LIMIT_BLOB], copy[FASTKEY_RSA_MATERIAL];
     BUF_SCOPED t = import_template(CKO_PRIVATE_KEY, CKK_RSA, 0);
-    kit_rsa_pair(&kit, blob, a);
+    worker_kit_rsa_pair(&kit, blob, a);
     struct bytes m = material_of(&blob[1], plain, sizeof plain);
     cr_assert_eq(import(&t, m, false), ERR_OK);
-    BUF_SCOPED b = kit_take(&kit, 0);
-    cr_expect_eq(
-        kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &b, none, bytes_of_text("x"), none),
-        ERR_OK);
+    BUF_SCOPED b = worker_kit_take(&kit, 0);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &b, none,
+                                    bytes_of_text("x"), none),
+                 ERR_OK);
     /* n e d p q dp dq qi */
     static const unsigned at[] = { 10, 263, 300, 600, 700, 850, 950, 1100 };
     for (unsigned i = 0; i < 8; i++) {
@@ -261,14 +262,14 @@ Test(hsm_import, imported_rsa_key_is_checked_part_by_part)
 
 static enum err issue(uint64_t what, struct bytes spki, const char *name, const char *alternatives)
 {
-    kit_request(&kit, CORE_ISSUE, 0);
+    worker_kit_request(&kit, CORE_ISSUE, 0);
     kit.request.number = what;
     kit.request.section[0] = buf_bytes(&blob[0]);
     kit.request.section[1] = buf_bytes(&a[0]);
     kit.request.section[2] = spki;
     kit.request.section[3] = bytes_of_text(name);
     kit.request.section[4] = bytes_of_text(alternatives);
-    return kit_answer(&kit);
+    return worker_kit_answer(&kit);
 }
 
 static X509 *parse(struct bytes der)
@@ -299,12 +300,12 @@ Test(hsm_import, ca_issues_certificates_for_their_purpose)
     uint8_t *der = NULL;
     int size = i2d_PUBKEY(key, &der);
     struct bytes spki = bytes_of(der, (size_t)size);
-    kit_request(&kit, CORE_CA_CREATE, 0);
+    worker_kit_request(&kit, CORE_CA_CREATE, 0);
     kit.request.section[0] = bytes_of_text("lab one");
-    enum err e = kit_answer(&kit);
+    enum err e = worker_kit_answer(&kit);
     cr_assert_eq(e, ERR_OK, "%s", err_name(e));
-    blob[0] = kit_take(&kit, 0);
-    a[0] = kit_take(&kit, 1);
+    blob[0] = worker_kit_take(&kit, 0);
+    a[0] = worker_kit_take(&kit, 1);
     X509 *ca = parse(buf_bytes(&a[0]));
     cr_expect_eq(X509_check_ca(ca), 1);
     for (uint64_t what = 0; what < 2; what++) {
@@ -333,7 +334,7 @@ Test(hsm_import, ca_issues_certificates_for_their_purpose)
     cr_expect_eq(issue(0, bytes_of(der, (size_t)size - 1), "x", ""), ERR_DATA_INVALID);
     kit.request.section[2] = spki;
     kit.request.section[1] = spki;
-    cr_expect_eq(kit_answer(&kit), ERR_DATA_INVALID);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_DATA_INVALID);
     cr_expect_eq(sign(&blob[0]), ERR_REFUSED, "the CA's key signs certificates alone");
     X509_free(ca);
     OPENSSL_free(der);

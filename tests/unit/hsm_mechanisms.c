@@ -20,13 +20,13 @@ static const struct bytes none;
 
 static void begin(void)
 {
-    kit_open(&kit);
+    worker_kit_open(&kit);
 }
 static void end(void)
 {
-    kit_drop(blob, 2);
-    kit_drop(a, 2);
-    kit_close(&kit);
+    worker_kit_drop(blob, 2);
+    worker_kit_drop(a, 2);
+    worker_kit_close(&kit);
 }
 TestSuite(hsm_mechanisms, .init = begin, .fini = end, .timeout = 60);
 
@@ -133,31 +133,32 @@ static void check_signature(uint64_t mechanism,
                             bool is_pss,
                             int salt)
 {
-    cr_assert_eq(kit_operate(&kit, CORE_SIGN, mechanism, &blob[1], parameter, text(), none),
+    cr_assert_eq(worker_kit_operate(&kit, CORE_SIGN, mechanism, &blob[1], parameter, text(), none),
                  ERR_OK);
-    BUF_SCOPED sig = kit_take(&kit, 0);
+    BUF_SCOPED sig = worker_kit_take(&kit, 0);
     if (key != NULL) {
         cr_expect(evp_verify(key, md, is_pss, salt, buf_bytes(&sig)), "%s", md);
     }
     for (unsigned i = 0; i < 2; i++) {
-        enum err e =
-            kit_operate(&kit, CORE_VERIFY, mechanism, &blob[i], parameter, text(), buf_bytes(&sig));
+        enum err e = worker_kit_operate(&kit, CORE_VERIFY, mechanism, &blob[i], parameter, text(),
+                                        buf_bytes(&sig));
         cr_expect_eq(e, ERR_OK, "blob %u: %s", i, err_name(e));
         cr_expect_eq(kit.reply.section[0].size, 0);
         sig.data[sig.size - 1] ^= 1;
-        e = kit_operate(&kit, CORE_VERIFY, mechanism, &blob[i], parameter, text(), buf_bytes(&sig));
+        e = worker_kit_operate(&kit, CORE_VERIFY, mechanism, &blob[i], parameter, text(),
+                               buf_bytes(&sig));
         cr_expect_eq(e, ERR_SIGNATURE_INVALID, "%s", err_name(e));
         sig.data[sig.size - 1] ^= 1;
     }
     sig.size--;
-    enum err e =
-        kit_operate(&kit, CORE_VERIFY, mechanism, &blob[0], parameter, text(), buf_bytes(&sig));
+    enum err e = worker_kit_operate(&kit, CORE_VERIFY, mechanism, &blob[0], parameter, text(),
+                                    buf_bytes(&sig));
     cr_expect_eq(e, ERR_SIGNATURE_LENGTH);
 }
 
 Test(hsm_mechanisms, rsa_signatures_are_evps)
 {
-    kit_rsa_pair(&kit, blob, a);
+    worker_kit_rsa_pair(&kit, blob, a);
     EVP_PKEY *key = rsa_key(&a[0]);
     for (unsigned i = 0; i < HASH_ROWS; i++) {
         check_signature(hash_rows[i].pkcs, none, key, hash_rows[i].md, false, 0);
@@ -176,25 +177,27 @@ Test(hsm_mechanisms, rsa_raw_takes_a_digest_info)
                                       0x65, 3,    4,    2,    1, 5, 0,    4,    0x20 };
     uint8_t info[sizeof prefix + 32];
     unsigned size = 32;
-    kit_rsa_pair(&kit, blob, a);
+    worker_kit_rsa_pair(&kit, blob, a);
     EVP_PKEY *key = rsa_key(&a[0]);
     memcpy(info, prefix, sizeof prefix);
     cr_assert(
         EVP_Digest(text().data, text().size, info + sizeof prefix, &size, EVP_sha256(), NULL));
     struct bytes in = bytes_of(info, sizeof info);
-    cr_assert_eq(kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS, &blob[1], none, in, none), ERR_OK);
-    cr_expect(evp_verify(key, "SHA256", false, 0, kit.reply.section[0]));
-    BUF_SCOPED sig = kit_take(&kit, 0);
-    cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_RSA_PKCS, &blob[0], none, in, buf_bytes(&sig)),
+    cr_assert_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS, &blob[1], none, in, none),
                  ERR_OK);
-    static const uint8_t long_one[246];
+    cr_expect(evp_verify(key, "SHA256", false, 0, kit.reply.section[0]));
+    BUF_SCOPED sig = worker_kit_take(&kit, 0);
     cr_expect_eq(
-        kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS, &blob[1], none, bytes_of(long_one, 245), none),
+        worker_kit_operate(&kit, CORE_VERIFY, CKM_RSA_PKCS, &blob[0], none, in, buf_bytes(&sig)),
         ERR_OK);
-    cr_expect_eq(
-        kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS, &blob[1], none, bytes_of(long_one, 246), none),
-        ERR_DATA_LENGTH);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS, &blob[1], none, none, none),
+    static const uint8_t long_one[246];
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS, &blob[1], none,
+                                    bytes_of(long_one, 245), none),
+                 ERR_OK);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS, &blob[1], none,
+                                    bytes_of(long_one, 246), none),
+                 ERR_DATA_LENGTH);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS, &blob[1], none, none, none),
                  ERR_DATA_LENGTH);
     EVP_PKEY_free(key);
 }
@@ -202,7 +205,7 @@ Test(hsm_mechanisms, rsa_raw_takes_a_digest_info)
 Test(hsm_mechanisms, pss_parameters_are_checked)
 {
     uint8_t digest[32] = { 1 };
-    kit_rsa_pair(&kit, blob, a);
+    worker_kit_rsa_pair(&kit, blob, a);
     const struct {
         uint64_t hash, mgf, salt;
         enum err want;
@@ -218,39 +221,40 @@ Test(hsm_mechanisms, pss_parameters_are_checked)
     };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         BUF_SCOPED p = pss(rows[i].hash, rows[i].mgf, rows[i].salt);
-        enum err e = kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS_PSS, &blob[1], buf_bytes(&p),
-                                 bytes_of(digest, 32), none);
+        enum err e = worker_kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS_PSS, &blob[1], buf_bytes(&p),
+                                        bytes_of(digest, 32), none);
         cr_expect_eq(e, rows[i].want, "row %u: %s", i, err_name(e));
     }
     BUF_SCOPED other = pss(CKM_SHA384, CKG_MGF1_SHA384, 48);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS_PSS, &blob[1], buf_bytes(&other),
-                             text(), none),
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS_PSS, &blob[1],
+                                    buf_bytes(&other), text(), none),
                  ERR_MECHANISM_PARAM);
     cr_expect_eq(
-        kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS_PSS, &blob[1], none, text(), none),
+        worker_kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS_PSS, &blob[1], none, text(), none),
         ERR_MECHANISM_PARAM);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &blob[1], buf_bytes(&other),
-                             text(), none),
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &blob[1],
+                                    buf_bytes(&other), text(), none),
                  ERR_MECHANISM_PARAM);
 }
 
 Test(hsm_mechanisms, sha1_is_verified_and_never_signed)
 {
-    kit_rsa_pair(&kit, blob, a);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_SHA1_RSA_PKCS, &blob[1], none, text(), none),
-                 ERR_MECHANISM);
+    worker_kit_rsa_pair(&kit, blob, a);
+    cr_expect_eq(
+        worker_kit_operate(&kit, CORE_SIGN, CKM_SHA1_RSA_PKCS, &blob[1], none, text(), none),
+        ERR_MECHANISM);
     uint8_t digest[20] = { 1 };
     BUF_SCOPED p = pss(CKM_SHA_1, CKG_MGF1_SHA1, 20);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS_PSS, &blob[1], buf_bytes(&p),
-                             bytes_of(digest, 20), none),
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_RSA_PKCS_PSS, &blob[1], buf_bytes(&p),
+                                    bytes_of(digest, 20), none),
                  ERR_MECHANISM_PARAM);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA1, &blob[1], none, text(), none),
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA1, &blob[1], none, text(), none),
                  ERR_MECHANISM);
 }
 
 Test(hsm_mechanisms, rsa_encryption_both_ways)
 {
-    kit_rsa_pair(&kit, blob, a);
+    worker_kit_rsa_pair(&kit, blob, a);
     EVP_PKEY *key = rsa_key(&a[0]);
     const struct {
         uint64_t hash, mgf;
@@ -275,38 +279,38 @@ Test(hsm_mechanisms, rsa_encryption_both_ways)
         }
         cr_assert_eq(EVP_PKEY_encrypt(ctx, out, &size, text().data, text().size), 1);
         EVP_PKEY_CTX_free(ctx);
-        enum err e = kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1], buf_bytes(&p),
-                                 bytes_of(out, size), none);
+        enum err e = worker_kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1],
+                                        buf_bytes(&p), bytes_of(out, size), none);
         cr_assert_eq(e, ERR_OK, "row %u: %s", i, err_name(e));
         cr_expect(bytes_equal(kit.reply.section[0], text()));
-        cr_assert_eq(kit_operate(&kit, CORE_ENCRYPT, CKM_RSA_PKCS_OAEP, &blob[0], buf_bytes(&p),
-                                 text(), none),
+        cr_assert_eq(worker_kit_operate(&kit, CORE_ENCRYPT, CKM_RSA_PKCS_OAEP, &blob[0],
+                                        buf_bytes(&p), text(), none),
                      ERR_OK);
-        BUF_SCOPED cipher = kit_take(&kit, 0);
-        cr_assert_eq(kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1], buf_bytes(&p),
-                                 buf_bytes(&cipher), none),
+        BUF_SCOPED cipher = worker_kit_take(&kit, 0);
+        cr_assert_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1],
+                                        buf_bytes(&p), buf_bytes(&cipher), none),
                      ERR_OK);
         cr_expect(bytes_equal(kit.reply.section[0], text()));
         cipher.data[100] ^= 1;
-        cr_expect_eq(kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1], buf_bytes(&p),
-                                 buf_bytes(&cipher), none),
+        cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1],
+                                        buf_bytes(&p), buf_bytes(&cipher), none),
                      ERR_DATA_INVALID);
         memset(cipher.data, 0xff, cipher.size);
-        cr_expect_eq(kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1], buf_bytes(&p),
-                                 buf_bytes(&cipher), none),
+        cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1],
+                                        buf_bytes(&p), buf_bytes(&cipher), none),
                      ERR_DATA_INVALID);
-        cr_expect_eq(kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1], buf_bytes(&p),
-                                 bytes_of(out, 255), none),
+        cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS_OAEP, &blob[1],
+                                        buf_bytes(&p), bytes_of(out, 255), none),
                      ERR_DATA_LENGTH);
     }
-    cr_expect_eq(kit_operate(&kit, CORE_ENCRYPT, CKM_RSA_PKCS, &blob[0], none, text(), none),
+    cr_expect_eq(worker_kit_operate(&kit, CORE_ENCRYPT, CKM_RSA_PKCS, &blob[0], none, text(), none),
                  ERR_OK);
     cr_expect_eq(kit.reply.section[0].size, 256);
-    BUF_SCOPED cipher = kit_take(&kit, 0);
-    cr_expect_eq(
-        kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS, &blob[1], none, buf_bytes(&cipher), none),
-        ERR_MECHANISM, "waits for implicit rejection");
-    cr_expect_eq(kit_operate(&kit, CORE_ENCRYPT, CKM_RSA_PKCS, &blob[1], none, text(), none),
+    BUF_SCOPED cipher = worker_kit_take(&kit, 0);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_RSA_PKCS, &blob[1], none,
+                                    buf_bytes(&cipher), none),
+                 ERR_MECHANISM, "waits for implicit rejection");
+    cr_expect_eq(worker_kit_operate(&kit, CORE_ENCRYPT, CKM_RSA_PKCS, &blob[1], none, text(), none),
                  ERR_KEY_TYPE);
     EVP_PKEY_free(key);
 }
@@ -331,12 +335,12 @@ Test(hsm_mechanisms, ecdsa_signatures_are_evps)
 {
     static const unsigned curves[] = { SEAL_CURVE_P256, SEAL_CURVE_P384, SEAL_CURVE_P521 };
     for (unsigned c = 0; c < 3; c++) {
-        kit_ec_pair(&kit, curves[c], blob, a);
+        worker_kit_ec_pair(&kit, curves[c], blob, a);
         EVP_PKEY *key = ec_key(&a[0], curves[c]);
         for (unsigned i = 0; i < HASH_ROWS; i++) {
-            cr_assert_eq(
-                kit_operate(&kit, CORE_SIGN, hash_rows[i].ecdsa, &blob[1], none, text(), none),
-                ERR_OK);
+            cr_assert_eq(worker_kit_operate(&kit, CORE_SIGN, hash_rows[i].ecdsa, &blob[1], none,
+                                            text(), none),
+                         ERR_OK);
             cr_expect_eq(kit.reply.section[0].size, 2 * seal_curve_private_size(curves[c]));
             BUF_SCOPED der = to_der(kit.reply.section[0]);
             cr_expect(evp_verify(key, hash_rows[i].md, false, 0, buf_bytes(&der)));
@@ -344,8 +348,8 @@ Test(hsm_mechanisms, ecdsa_signatures_are_evps)
         }
         check_signature(CKM_ECDSA, none, NULL, NULL, false, 0);
         EVP_PKEY_free(key);
-        kit_drop(blob, 2);
-        kit_drop(a, 2);
+        worker_kit_drop(blob, 2);
+        worker_kit_drop(a, 2);
     }
 }
 
@@ -353,11 +357,11 @@ Test(hsm_mechanisms, ecdsa_signatures_are_evps)
 Test(hsm_mechanisms, ecdsa_absurd_signatures_do_not_match)
 {
     uint8_t sig[64];
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
     for (unsigned fill = 0; fill < 256; fill += 255) {
         memset(sig, (int)fill, sizeof sig);
-        cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none, text(),
-                                 bytes_of(sig, 64)),
+        cr_expect_eq(worker_kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none, text(),
+                                        bytes_of(sig, 64)),
                      ERR_SIGNATURE_INVALID);
     }
 }
@@ -371,7 +375,7 @@ static struct buf aes_blob(const uint8_t *key, size_t size)
                              .bits = (uint16_t)(8 * size) };
     info.usage = SEAL_ENCRYPT | SEAL_DECRYPT;
     info.material = bytes_of(key, size);
-    return kit_seal(&kit, &info);
+    return worker_kit_seal(&kit, &info);
 }
 
 static struct buf gcm(uint32_t bits, struct bytes iv, struct bytes aad)
@@ -424,24 +428,24 @@ Test(hsm_mechanisms, gcm_is_evps_in_both_directions)
         size_t size = evp_gcm(key, rows[i].key, bytes_of(iv, rows[i].iv),
                               bytes_of(aad, rows[i].aad), in, (int)rows[i].tag / 8, out);
         enum err e =
-            kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p), in, none);
+            worker_kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p), in, none);
         cr_assert_eq(e, ERR_OK, "row %u: %s", i, err_name(e));
         cr_expect(bytes_equal(kit.reply.section[0], bytes_of(out, size)), "row %u", i);
-        cr_assert_eq(kit_operate(&kit, CORE_DECRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p),
-                                 bytes_of(out, size), none),
+        cr_assert_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p),
+                                        bytes_of(out, size), none),
                      ERR_OK);
         cr_expect(bytes_equal(kit.reply.section[0], in), "row %u", i);
         for (size_t at = 0; at < size; at += 1 + size / 40) {
             out[at] ^= 1;
-            cr_expect_eq(kit_operate(&kit, CORE_DECRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p),
-                                     bytes_of(out, size), none),
+            cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_AES_GCM, &key_blob,
+                                            buf_bytes(&p), bytes_of(out, size), none),
                          ERR_DATA_INVALID);
             cr_expect_eq(kit.reply.section[0].size, 0);
             cr_expect(bytes_all_zero(bytes_of(kit.out, rows[i].data)), "no plaintext stays");
             out[at] ^= 1;
         }
-        cr_expect_eq(kit_operate(&kit, CORE_DECRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p),
-                                 bytes_of(out, 11), none),
+        cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p),
+                                        bytes_of(out, 11), none),
                      ERR_DATA_LENGTH);
     }
 }
@@ -464,11 +468,11 @@ Test(hsm_mechanisms, gcm_parameters_are_checked)
                  { 128, 12, ERR_OK } };
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         BUF_SCOPED p = gcm(rows[i].tag, bytes_of(iv, rows[i].iv), none);
-        enum err e =
-            kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p), text(), none);
+        enum err e = worker_kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &key_blob, buf_bytes(&p),
+                                        text(), none);
         cr_expect_eq(e, rows[i].want, "row %u: %s", i, err_name(e));
     }
-    cr_expect_eq(kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &key_blob, none, text(), none),
+    cr_expect_eq(worker_kit_operate(&kit, CORE_ENCRYPT, CKM_AES_GCM, &key_blob, none, text(), none),
                  ERR_MECHANISM_PARAM);
 }
 
@@ -496,8 +500,8 @@ Test(hsm_mechanisms, cbc_is_evps_in_both_directions)
             size_t key_size = size % 2 ? 16 : 32;
             BUF_SCOPED key_blob = aes_blob(key, key_size);
             struct bytes in = bytes_of(data, size);
-            enum err e =
-                kit_operate(&kit, CORE_ENCRYPT, mechanism, &key_blob, bytes_of(iv, 16), in, none);
+            enum err e = worker_kit_operate(&kit, CORE_ENCRYPT, mechanism, &key_blob,
+                                            bytes_of(iv, 16), in, none);
             if (!pad && size % 16 != 0) {
                 cr_expect_eq(e, ERR_DATA_LENGTH);
                 continue;
@@ -505,21 +509,21 @@ Test(hsm_mechanisms, cbc_is_evps_in_both_directions)
             int n = evp_cbc(key, key_size, iv, pad, in, out);
             cr_assert_eq(e, ERR_OK);
             cr_expect(bytes_equal(kit.reply.section[0], bytes_of(out, (size_t)n)));
-            e = kit_operate(&kit, CORE_DECRYPT, mechanism, &key_blob, bytes_of(iv, 16),
-                            bytes_of(out, (size_t)n), none);
+            e = worker_kit_operate(&kit, CORE_DECRYPT, mechanism, &key_blob, bytes_of(iv, 16),
+                                   bytes_of(out, (size_t)n), none);
             cr_assert_eq(e, ERR_OK);
             cr_expect(bytes_equal(kit.reply.section[0], in));
         }
     }
     BUF_SCOPED key_blob = aes_blob(key, 32);
-    cr_expect_eq(kit_operate(&kit, CORE_DECRYPT, CKM_AES_CBC_PAD, &key_blob, bytes_of(iv, 16),
-                             bytes_of(data, 32), none),
+    cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_AES_CBC_PAD, &key_blob,
+                                    bytes_of(iv, 16), bytes_of(data, 32), none),
                  ERR_DATA_INVALID);
-    cr_expect_eq(
-        kit_operate(&kit, CORE_DECRYPT, CKM_AES_CBC_PAD, &key_blob, bytes_of(iv, 16), none, none),
-        ERR_DATA_LENGTH);
-    cr_expect_eq(kit_operate(&kit, CORE_DECRYPT, CKM_AES_CBC, &key_blob, bytes_of(iv, 15),
-                             bytes_of(data, 32), none),
+    cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_AES_CBC_PAD, &key_blob,
+                                    bytes_of(iv, 16), none, none),
+                 ERR_DATA_LENGTH);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_DECRYPT, CKM_AES_CBC, &key_blob, bytes_of(iv, 15),
+                                    bytes_of(data, 32), none),
                  ERR_MECHANISM_PARAM);
 }
 
@@ -543,23 +547,27 @@ Test(hsm_mechanisms, key_of_another_type_is_refused)
 {
     uint8_t key[32] = { 1 };
     BUF_SCOPED key_blob = aes_blob(key, 32);
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &blob[1], none, text(), none),
-                 ERR_KEY_TYPE);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA256, &blob[0], none, text(), none),
-                 ERR_KEY_TYPE);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA256, &key_blob, none, text(), none),
-                 ERR_KEY_TYPE);
-    cr_expect_eq(kit_operate(&kit, CORE_ENCRYPT, CKM_ECDSA_SHA256, &blob[1], none, text(), none),
-                 ERR_MECHANISM);
-    cr_expect_eq(kit_operate(&kit, CORE_SIGN, 0x80000001, &blob[1], none, text(), none),
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
+    cr_expect_eq(
+        worker_kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &blob[1], none, text(), none),
+        ERR_KEY_TYPE);
+    cr_expect_eq(
+        worker_kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA256, &blob[0], none, text(), none),
+        ERR_KEY_TYPE);
+    cr_expect_eq(
+        worker_kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA256, &key_blob, none, text(), none),
+        ERR_KEY_TYPE);
+    cr_expect_eq(
+        worker_kit_operate(&kit, CORE_ENCRYPT, CKM_ECDSA_SHA256, &blob[1], none, text(), none),
+        ERR_MECHANISM);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_SIGN, 0x80000001, &blob[1], none, text(), none),
                  ERR_MECHANISM);
 }
 
 /* Keys of RSA whose second prime is the larger one, and other exponents. */
 Test(hsm_mechanisms, rsa_with_swapped_primes_signs_right)
 {
-    kit_rsa_pair(&kit, blob, a);
+    worker_kit_rsa_pair(&kit, blob, a);
     struct key_info info = { 0 };
     struct seal_opened opened;
     static uint8_t plain[LIMIT_BLOB], swapped[1160];
@@ -584,12 +592,13 @@ Test(hsm_mechanisms, rsa_with_swapped_primes_signs_right)
     info = opened.info;
     info.material = bytes_of(swapped, sizeof swapped);
     cr_expect_eq(fastkey_rsa_check(&info), ERR_OK);
-    BUF_SCOPED other = kit_seal(&kit, &info);
-    cr_assert_eq(kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &other, none, text(), none),
-                 ERR_OK);
-    BUF_SCOPED sig = kit_take(&kit, 0);
-    cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_SHA256_RSA_PKCS, &blob[0], none, text(),
-                             buf_bytes(&sig)),
+    BUF_SCOPED other = worker_kit_seal(&kit, &info);
+    cr_assert_eq(
+        worker_kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &other, none, text(), none),
+        ERR_OK);
+    BUF_SCOPED sig = worker_kit_take(&kit, 0);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_VERIFY, CKM_SHA256_RSA_PKCS, &blob[0], none, text(),
+                                    buf_bytes(&sig)),
                  ERR_OK);
     BN_free(bp);
     BN_free(bq);
@@ -600,7 +609,7 @@ Test(hsm_mechanisms, rsa_with_swapped_primes_signs_right)
 /* A key whose CRT half is wrong: no faulty signature leaves the core. */
 Test(hsm_mechanisms, faulty_crt_half_gives_no_wrong_signature)
 {
-    kit_rsa_pair(&kit, blob, a);
+    worker_kit_rsa_pair(&kit, blob, a);
     struct seal_opened opened;
     static uint8_t plain[LIMIT_BLOB], broken[1160];
     struct seal_source source = { .now = kit.wall_s };
@@ -614,12 +623,13 @@ Test(hsm_mechanisms, faulty_crt_half_gives_no_wrong_signature)
         broken[at[part]] ^= 0x10;
         info.material = bytes_of(broken, sizeof broken);
         cr_expect_eq(fastkey_rsa_check(&info), ERR_ATTRIBUTE);
-        BUF_SCOPED bad = kit_seal(&kit, &info);
-        enum err e = kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &bad, none, text(), none);
+        BUF_SCOPED bad = worker_kit_seal(&kit, &info);
+        enum err e =
+            worker_kit_operate(&kit, CORE_SIGN, CKM_SHA256_RSA_PKCS, &bad, none, text(), none);
         if (e == ERR_OK) { /* OpenSSL repaired it without CRT: then it is right */
-            BUF_SCOPED sig = kit_take(&kit, 0);
-            e = kit_operate(&kit, CORE_VERIFY, CKM_SHA256_RSA_PKCS, &blob[0], none, text(),
-                            buf_bytes(&sig));
+            BUF_SCOPED sig = worker_kit_take(&kit, 0);
+            e = worker_kit_operate(&kit, CORE_VERIFY, CKM_SHA256_RSA_PKCS, &blob[0], none, text(),
+                                   buf_bytes(&sig));
             cr_expect_eq(e, ERR_OK);
         } else {
             cr_expect(e == ERR_CRYPTO || e == ERR_DATA_INVALID, "%s", err_name(e));

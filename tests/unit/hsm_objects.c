@@ -18,13 +18,13 @@ static const struct bytes none;
 
 static void begin(void)
 {
-    kit_open(&kit);
+    worker_kit_open(&kit);
 }
 static void end(void)
 {
-    kit_drop(blob, 2);
-    kit_drop(a, 2);
-    kit_close(&kit);
+    worker_kit_drop(blob, 2);
+    worker_kit_drop(a, 2);
+    worker_kit_close(&kit);
 }
 TestSuite(hsm_objects, .init = begin, .fini = end, .timeout = 60);
 
@@ -65,12 +65,12 @@ static struct buf aes_template(void)
 }
 static enum err sign(const struct buf *b)
 {
-    return kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA256, b, none, bytes_of_text("x"), none);
+    return worker_kit_operate(&kit, CORE_SIGN, CKM_ECDSA_SHA256, b, none, bytes_of_text("x"), none);
 }
 static enum err cbc(const struct buf *b, unsigned verb)
 {
     static const uint8_t iv[16];
-    return kit_operate(&kit, verb, CKM_AES_CBC, b, bytes_of(iv, 16), bytes_of(iv, 16), none);
+    return worker_kit_operate(&kit, verb, CKM_AES_CBC, b, bytes_of(iv, 16), bytes_of(iv, 16), none);
 }
 
 /* -- defaults ------------------------------------------------------------------------- */
@@ -78,7 +78,7 @@ static enum err cbc(const struct buf *b, unsigned verb)
 Test(hsm_objects, bare_aes_template_works_and_tells_everything)
 {
     BUF_SCOPED t = aes_template();
-    cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
+    cr_assert_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
     static const struct {
         uint32_t type;
         bool value;
@@ -121,7 +121,7 @@ Test(hsm_objects, bare_aes_template_works_and_tells_everything)
 
 Test(hsm_objects, bare_pairs_work)
 {
-    kit_rsa_pair(&kit, blob, a);
+    worker_kit_rsa_pair(&kit, blob, a);
     cr_expect(says_bool(&a[1], CKA_SIGN) && says_bool(&a[1], CKA_DECRYPT) &&
               !says_bool(&a[1], CKA_UNWRAP));
     cr_expect(says_bool(&a[0], CKA_VERIFY) && says_bool(&a[0], CKA_ENCRYPT) &&
@@ -136,9 +136,9 @@ Test(hsm_objects, bare_pairs_work)
         }
     }
     cr_expect_not(says_bool(&a[1], CKA_ALWAYS_AUTHENTICATE));
-    kit_drop(blob, 2);
-    kit_drop(a, 2);
-    kit_ec_pair(&kit, SEAL_CURVE_P521, blob, a);
+    worker_kit_drop(blob, 2);
+    worker_kit_drop(a, 2);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P521, blob, a);
     cr_expect(says_bool(&a[1], CKA_SIGN) && says_bool(&a[0], CKA_VERIFY) &&
               !says_bool(&a[0], CKA_ENCRYPT));
     cr_expect(has(&a[1], CKA_EC_POINT) && has(&a[1], CKA_EC_PARAMS) && !has(&a[1], CKA_MODULUS));
@@ -148,7 +148,7 @@ Test(hsm_objects, usage_named_in_the_template_is_the_only_one)
 {
     BUF_SCOPED t = aes_template();
     put_bool_(&t, CKA_ENCRYPT, true);
-    cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
+    cr_assert_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
     cr_expect_eq(cbc(&blob[0], CORE_ENCRYPT), ERR_OK);
     cr_expect_eq(cbc(&blob[0], CORE_DECRYPT), ERR_KEY_USAGE);
 }
@@ -192,7 +192,7 @@ Test(hsm_objects, wrong_secret_templates_are_refused)
         uint8_t value[8];
         put_u64(value, rows[i].value);
         cr_assert_eq(template_put(&t, rows[i].type, bytes_of(value, rows[i].size)), ERR_OK);
-        enum err e = kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]);
+        enum err e = worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]);
         cr_expect_eq(e, rows[i].want, "row %u: %s", i, err_name(e));
     }
 }
@@ -204,7 +204,7 @@ Test(hsm_objects, key_that_wraps_and_decrypts_is_refused)
         BUF_SCOPED t = aes_template();
         put_bool_(&t, pairs[i][0], true);
         put_bool_(&t, pairs[i][1], true);
-        cr_expect_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_TEMPLATE);
+        cr_expect_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_TEMPLATE);
     }
 }
 
@@ -214,10 +214,11 @@ Test(hsm_objects, duplicates_and_disorder_are_refused)
     BUF_SCOPED twice = { 0 };
     cr_assert_eq(buf_append(&twice, buf_bytes(&t), 4096), ERR_OK);
     cr_assert_eq(buf_append(&twice, buf_bytes(&t), 4096), ERR_OK);
-    cr_expect_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &twice, &blob[0], &a[0]), ERR_TEMPLATE);
+    cr_expect_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &twice, &blob[0], &a[0]), ERR_TEMPLATE);
     for (size_t cut = 1; cut < t.size; cut++) {
         struct buf shorter = { t.data, t.size - cut, t.capacity };
-        cr_expect_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &shorter, &blob[0], &a[0]), ERR_TEMPLATE);
+        cr_expect_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &shorter, &blob[0], &a[0]),
+                     ERR_TEMPLATE);
     }
 }
 
@@ -227,14 +228,15 @@ Test(hsm_objects, private_key_is_never_public)
     BUF_SCOPED priv = { 0 };
     put_u64_(&pub, CKA_MODULUS_BITS, 2048);
     put_bool_(&priv, CKA_PRIVATE, false);
-    cr_expect_eq(kit_pair(&kit, CKM_RSA_PKCS_KEY_PAIR_GEN, &pub, &priv, blob, a), ERR_TEMPLATE);
+    cr_expect_eq(worker_kit_pair(&kit, CKM_RSA_PKCS_KEY_PAIR_GEN, &pub, &priv, blob, a),
+                 ERR_TEMPLATE);
     BUF_SCOPED made = { 0 };
     put_u64_(&made, CKA_CLASS, CKO_SECRET_KEY);
     put_text(&made, CKA_VALUE, "0123456789abcdef");
-    kit_request(&kit, CORE_CREATE_PUBLIC, KIT_USER);
+    worker_kit_request(&kit, CORE_CREATE_PUBLIC, KIT_USER);
     kit.request.section[0] = buf_bytes(&made);
-    kit.request.section[1] = kit_id(&kit);
-    cr_expect_eq(kit_answer(&kit), ERR_TEMPLATE);
+    kit.request.section[1] = worker_kit_id(&kit);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_TEMPLATE);
 }
 
 Test(hsm_objects, pair_sizes_and_exponents)
@@ -256,15 +258,16 @@ Test(hsm_objects, pair_sizes_and_exponents)
         put_u64_(&t, CKA_MODULUS_BITS, rows[i].bits);
         cr_assert_eq(template_put(&t, CKA_PUBLIC_EXPONENT, bytes_of(rows[i].e, rows[i].size)),
                      ERR_OK);
-        enum err e = kit_pair(&kit, CKM_RSA_PKCS_KEY_PAIR_GEN, &t, NULL, blob, a);
+        enum err e = worker_kit_pair(&kit, CKM_RSA_PKCS_KEY_PAIR_GEN, &t, NULL, blob, a);
         cr_expect_eq(e, rows[i].want, "row %u: %s", i, err_name(e));
     }
     BUF_SCOPED empty = { 0 };
     put_text(&empty, CKA_LABEL, "x");
-    cr_expect_eq(kit_pair(&kit, CKM_RSA_PKCS_KEY_PAIR_GEN, &empty, NULL, blob, a), ERR_TEMPLATE);
-    cr_expect_eq(kit_pair(&kit, CKM_EC_KEY_PAIR_GEN, &empty, NULL, blob, a), ERR_TEMPLATE);
+    cr_expect_eq(worker_kit_pair(&kit, CKM_RSA_PKCS_KEY_PAIR_GEN, &empty, NULL, blob, a),
+                 ERR_TEMPLATE);
+    cr_expect_eq(worker_kit_pair(&kit, CKM_EC_KEY_PAIR_GEN, &empty, NULL, blob, a), ERR_TEMPLATE);
     put_text(&empty, CKA_EC_PARAMS, "\x06\x05\x2b\x81\x04\x01\x0a"); /* secp256k1 and no DER */
-    cr_expect_eq(kit_pair(&kit, CKM_EC_KEY_PAIR_GEN, &empty, NULL, blob, a), ERR_CURVE);
+    cr_expect_eq(worker_kit_pair(&kit, CKM_EC_KEY_PAIR_GEN, &empty, NULL, blob, a), ERR_CURVE);
 }
 
 Test(hsm_objects, who_may_make)
@@ -277,21 +280,21 @@ Test(hsm_objects, who_may_make)
                  { 0, ERR_LOGIN_REQUIRED },          { 99, ERR_LOGIN_REQUIRED } };
     BUF_SCOPED t = aes_template();
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        kit_request(&kit, CORE_GENERATE_KEY, rows[i].handle);
+        worker_kit_request(&kit, CORE_GENERATE_KEY, rows[i].handle);
         kit.request.mechanism = CKM_AES_KEY_GEN;
         kit.request.number = BLOB_TOKEN;
         kit.request.section[0] = buf_bytes(&t);
-        kit.request.section[1] = kit_id(&kit);
-        cr_expect_eq(kit_answer(&kit), rows[i].want, "handle %u", (unsigned)rows[i].handle);
+        kit.request.section[1] = worker_kit_id(&kit);
+        cr_expect_eq(worker_kit_answer(&kit), rows[i].want, "handle %u", (unsigned)rows[i].handle);
     }
-    kit_request(&kit, CORE_GENERATE_KEY, KIT_USER);
+    worker_kit_request(&kit, CORE_GENERATE_KEY, KIT_USER);
     kit.request.mechanism = CKM_AES_KEY_GEN;
     kit.request.section[0] = buf_bytes(&t);
-    kit.request.section[1] = kit_id(&kit);
+    kit.request.section[1] = worker_kit_id(&kit);
     for (uint64_t kind = 0; kind < 7; kind++) {
         kit.request.number = kind;
         enum err want = kind == BLOB_TOKEN || kind == BLOB_SESSION ? ERR_OK : ERR_USAGE;
-        cr_expect_eq(kit_answer(&kit), want, "kind %u", (unsigned)kind);
+        cr_expect_eq(worker_kit_answer(&kit), want, "kind %u", (unsigned)kind);
     }
 }
 
@@ -300,14 +303,14 @@ Test(hsm_objects, who_may_make)
 static void session_key(uint64_t handle)
 {
     BUF_SCOPED t = aes_template();
-    kit_request(&kit, CORE_GENERATE_KEY, handle);
+    worker_kit_request(&kit, CORE_GENERATE_KEY, handle);
     kit.request.mechanism = CKM_AES_KEY_GEN;
     kit.request.number = BLOB_SESSION;
     kit.request.section[0] = buf_bytes(&t);
-    kit.request.section[1] = kit_id(&kit);
-    cr_assert_eq(kit_answer(&kit), ERR_OK);
-    blob[0] = kit_take(&kit, 0);
-    a[0] = kit_take(&kit, 1);
+    kit.request.section[1] = worker_kit_id(&kit);
+    cr_assert_eq(worker_kit_answer(&kit), ERR_OK);
+    blob[0] = worker_kit_take(&kit, 0);
+    a[0] = worker_kit_take(&kit, 1);
 }
 
 Test(hsm_objects, session_blob_opens_under_its_own_login_alone)
@@ -316,24 +319,24 @@ Test(hsm_objects, session_blob_opens_under_its_own_login_alone)
     cr_expect_not(says_bool(&a[0], CKA_TOKEN));
     cr_expect_eq(cbc(&blob[0], CORE_ENCRYPT), ERR_OK);
     kit.request.handle = KIT_OTHER_LOGIN;
-    cr_expect_eq(kit_answer(&kit), ERR_REFUSED);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_REFUSED);
     kit.request.handle = KIT_PUBLIC;
-    cr_expect_eq(kit_answer(&kit), ERR_LOGIN_REQUIRED);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_LOGIN_REQUIRED);
 }
 
 Test(hsm_objects, session_pair_has_no_public_blob)
 {
     BUF_SCOPED t = { 0 };
-    cr_assert_eq(template_put(&t, CKA_EC_PARAMS, kit_curve(SEAL_CURVE_P256)), ERR_OK);
-    kit_request(&kit, CORE_GENERATE_PAIR, KIT_USER);
+    cr_assert_eq(template_put(&t, CKA_EC_PARAMS, worker_kit_curve(SEAL_CURVE_P256)), ERR_OK);
+    worker_kit_request(&kit, CORE_GENERATE_PAIR, KIT_USER);
     kit.request.mechanism = CKM_EC_KEY_PAIR_GEN;
     kit.request.number = BLOB_SESSION;
     kit.request.section[0] = buf_bytes(&t);
-    kit.request.section[3] = kit_id(&kit);
-    cr_assert_eq(kit_answer(&kit), ERR_OK);
+    kit.request.section[3] = worker_kit_id(&kit);
+    cr_assert_eq(worker_kit_answer(&kit), ERR_OK);
     cr_expect_eq(kit.reply.section[0].size, 0);
     cr_expect_gt(kit.reply.section[2].size, 100);
-    blob[1] = kit_take(&kit, 1);
+    blob[1] = worker_kit_take(&kit, 1);
     cr_expect_eq(sign(&blob[1]), ERR_OK);
 }
 
@@ -342,7 +345,7 @@ Test(hsm_objects, dates_bind)
     BUF_SCOPED t = aes_template();
     put_text(&t, CKA_START_DATE, "20270110"); /* 1799539200 */
     put_text(&t, CKA_END_DATE, "20270120");   /* ends 1800489599 */
-    cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
+    cr_assert_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
     static const struct {
         uint64_t now;
         enum err want;
@@ -355,9 +358,9 @@ Test(hsm_objects, dates_bind)
         cr_expect_eq(cbc(&blob[0], CORE_ENCRYPT), rows[i].want, "row %u", i);
     }
     put_text(&t, CKA_START_DATE, "20270121");
-    cr_expect_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[1], &a[1]), ERR_TEMPLATE);
+    cr_expect_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[1], &a[1]), ERR_TEMPLATE);
     put_text(&t, CKA_START_DATE, "20271321");
-    cr_expect_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[1], &a[1]), ERR_ATTRIBUTE);
+    cr_expect_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[1], &a[1]), ERR_ATTRIBUTE);
 }
 
 Test(hsm_objects, days_are_counted_right)
@@ -383,15 +386,15 @@ Test(hsm_objects, mechanism_list_binds)
     put_u64(list, CKM_AES_GCM);
     put_u64(list + 8, CKM_AES_CBC_PAD);
     cr_assert_eq(template_put(&t, ALLOWED, bytes_of(list, 16)), ERR_OK);
-    cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
+    cr_assert_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
     cr_expect_eq(cbc(&blob[0], CORE_ENCRYPT), ERR_MECHANISM);
     uint8_t iv[16] = { 0 };
-    cr_expect_eq(
-        kit_operate(&kit, CORE_ENCRYPT, CKM_AES_CBC_PAD, &blob[0], bytes_of(iv, 16), none, none),
-        ERR_OK);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_ENCRYPT, CKM_AES_CBC_PAD, &blob[0], bytes_of(iv, 16),
+                                    none, none),
+                 ERR_OK);
     put_u64(list, CKM_AES_CBC_PAD);
     cr_assert_eq(template_put(&t, ALLOWED, bytes_of(list, 16)), ERR_OK);
-    cr_expect_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[1], &a[1]), ERR_TEMPLATE);
+    cr_expect_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[1], &a[1]), ERR_TEMPLATE);
 }
 
 Test(hsm_objects, promises_that_are_not_kept_yet_stop_a_key)
@@ -402,40 +405,40 @@ Test(hsm_objects, promises_that_are_not_kept_yet_stop_a_key)
     };
     info.material = bytes_of(key, 32);
     info.flags = SEAL_ALWAYS_AUTHENTICATE;
-    blob[0] = kit_seal(&kit, &info);
+    blob[0] = worker_kit_seal(&kit, &info);
     cr_expect_eq(cbc(&blob[0], CORE_ENCRYPT), ERR_REFUSED);
 }
 
 /* Public objects: one screen, no login needed to use them. */
 Test(hsm_objects, public_key_works_without_login)
 {
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
     cr_assert_eq(sign(&blob[1]), ERR_OK);
-    BUF_SCOPED sig = kit_take(&kit, 0);
-    cr_expect_eq(kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none,
-                             bytes_of_text("x"), buf_bytes(&sig)),
+    BUF_SCOPED sig = worker_kit_take(&kit, 0);
+    cr_expect_eq(worker_kit_operate(&kit, CORE_VERIFY, CKM_ECDSA_SHA256, &blob[0], none,
+                                    bytes_of_text("x"), buf_bytes(&sig)),
                  ERR_OK);
     kit.request.handle = KIT_PUBLIC;
-    cr_expect_eq(kit_answer(&kit), ERR_OK);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_OK);
     kit.request.section[0] = buf_bytes(&blob[1]);
-    cr_expect_eq(kit_answer(&kit), ERR_LOGIN_REQUIRED);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_LOGIN_REQUIRED);
     kit.request.handle = KIT_SECURITY_OFFICER;
-    cr_expect_eq(kit_answer(&kit), ERR_REFUSED);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_REFUSED);
     kit.request.handle = KIT_CRYPTO_USER;
-    cr_expect_eq(kit_answer(&kit), ERR_OK);
+    cr_expect_eq(worker_kit_answer(&kit), ERR_OK);
 }
 
 /* -- blobs from elsewhere --------------------------------------------------------------------- */
 
 Test(hsm_objects, every_flipped_bit_of_a_blob_is_refused)
 {
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
     for (unsigned b = 0; b < 2; b++) {
         for (size_t at = 0; at < blob[b].size; at++) {
             blob[b].data[at] ^= (uint8_t)(1u << (at % 8));
-            kit_request(&kit, CORE_ATTRIBUTES, KIT_USER);
+            worker_kit_request(&kit, CORE_ATTRIBUTES, KIT_USER);
             kit.request.section[0] = buf_bytes(&blob[b]);
-            enum err read = kit_answer(&kit);
+            enum err read = worker_kit_answer(&kit);
             enum err used = b == 1 ? sign(&blob[1]) : ERR_REFUSED;
             cr_expect(read != ERR_OK || used != ERR_OK, "byte %zu", at);
             cr_expect(used == ERR_OK || used == ERR_REFUSED, "byte %zu %s", at, err_name(used));
@@ -453,14 +456,14 @@ Test(hsm_objects, every_flipped_bit_of_a_blob_is_refused)
 Test(hsm_objects, sections_of_two_seals_do_not_fit_together)
 {
     struct buf second[2] = { { 0 } }, second_a[2] = { { 0 } };
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
-    kit_ec_pair(&kit, SEAL_CURVE_P256, second, second_a);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, second, second_a);
     cr_assert_eq(blob[1].size, second[1].size);
     size_t k_at = 128 + a[1].size + 16;
     memcpy(blob[1].data + k_at, second[1].data + k_at, blob[1].size - k_at);
     cr_expect_eq(sign(&blob[1]), ERR_REFUSED);
-    kit_drop(second, 2);
-    kit_drop(second_a, 2);
+    worker_kit_drop(second, 2);
+    worker_kit_drop(second_a, 2);
 }
 
 /* -- changes --------------------------------------------------------------------------------------
@@ -468,24 +471,24 @@ Test(hsm_objects, sections_of_two_seals_do_not_fit_together)
 
 static enum err change(const struct buf *b, const struct buf *t)
 {
-    kit_request(&kit, CORE_SET_ATTRIBUTES, KIT_USER);
+    worker_kit_request(&kit, CORE_SET_ATTRIBUTES, KIT_USER);
     kit.request.section[0] = buf_bytes(b);
     kit.request.section[1] = buf_bytes(t);
-    return kit_answer(&kit);
+    return worker_kit_answer(&kit);
 }
 
 Test(hsm_objects, label_and_id_change_and_generation_rises)
 {
     BUF_SCOPED t = { 0 };
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
     put_text(&t, CKA_LABEL, "new label");
     put_text(&t, CKA_ID, "7");
     for (unsigned i = 0; i < 2; i++) {
         struct blob_header h;
         enum err e = change(&blob[i], &t);
         cr_assert_eq(e, ERR_OK, "%s", err_name(e));
-        BUF_SCOPED next = kit_take(&kit, 0);
-        BUF_SCOPED list = kit_take(&kit, 1);
+        BUF_SCOPED next = worker_kit_take(&kit, 0);
+        BUF_SCOPED list = worker_kit_take(&kit, 1);
         struct bytes label;
         cr_assert_eq(blob_parse(buf_bytes(&next), &h), ERR_OK);
         cr_expect_eq(h.generation, 2);
@@ -500,10 +503,10 @@ Test(hsm_objects, usage_only_narrows)
     BUF_SCOPED t = aes_template();
     BUF_SCOPED narrow = { 0 };
     BUF_SCOPED widen = { 0 };
-    cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
+    cr_assert_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
     put_bool_(&narrow, CKA_DECRYPT, false);
     cr_assert_eq(change(&blob[0], &narrow), ERR_OK);
-    blob[1] = kit_take(&kit, 0);
+    blob[1] = worker_kit_take(&kit, 0);
     cr_expect_eq(cbc(&blob[1], CORE_DECRYPT), ERR_KEY_USAGE);
     cr_expect_eq(cbc(&blob[1], CORE_ENCRYPT), ERR_OK);
     put_bool_(&widen, CKA_DECRYPT, true);
@@ -531,7 +534,7 @@ Test(hsm_objects, what_may_not_change_does_not)
                  { CKA_ENCRYPT, 3, 1, ERR_ATTRIBUTE },
                  { 0x90000000, 0, 1, ERR_ATTRIBUTE } };
     BUF_SCOPED t = aes_template();
-    cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
+    cr_assert_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &t, &blob[0], &a[0]), ERR_OK);
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         BUF_SCOPED c = { 0 };
         uint8_t value[8];
@@ -544,7 +547,7 @@ Test(hsm_objects, what_may_not_change_does_not)
     BUF_SCOPED label = { 0 };
     put_bool_(&fixed, CKA_MODIFIABLE, false);
     put_text(&label, CKA_LABEL, "x");
-    cr_assert_eq(kit_generate(&kit, CKM_AES_KEY_GEN, &fixed, &blob[1], &a[1]), ERR_OK);
+    cr_assert_eq(worker_kit_generate(&kit, CKM_AES_KEY_GEN, &fixed, &blob[1], &a[1]), ERR_OK);
     cr_expect_eq(change(&blob[1], &label), ERR_ATTRIBUTE_READ_ONLY);
 }
 
@@ -553,7 +556,7 @@ Test(hsm_objects, what_may_not_change_does_not)
 
 Test(hsm_objects, keys_are_asked_for_again_after_a_while)
 {
-    kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
+    worker_kit_ec_pair(&kit, SEAL_CURVE_P256, blob, a);
     unsigned asked = kit.keys_asked;
     for (unsigned i = 0; i < 5; i++) {
         cr_expect_eq(sign(&blob[1]), ERR_OK);
@@ -585,9 +588,9 @@ Test(hsm_objects, random_is_bounded)
                  { 65537, ERR_DATA_LENGTH },
                  { UINT64_MAX, ERR_DATA_LENGTH } };
     for (unsigned i = 0; i < 5; i++) {
-        kit_request(&kit, CORE_RANDOM, 0);
+        worker_kit_request(&kit, CORE_RANDOM, 0);
         kit.request.number = rows[i].size;
-        cr_expect_eq(kit_answer(&kit), rows[i].want);
+        cr_expect_eq(worker_kit_answer(&kit), rows[i].want);
         cr_expect_eq(kit.reply.section[0].size, rows[i].want == ERR_OK ? rows[i].size : 0);
     }
 }
@@ -596,8 +599,8 @@ Test(hsm_objects, keeper_verbs_and_unknown_ones_are_not_the_workers)
 {
     for (unsigned verb = 0; verb < 70; verb++) {
         const struct core_verb_row *row = core_verb_find(verb);
-        kit_request(&kit, verb, KIT_USER);
-        enum err e = kit_answer(&kit);
+        worker_kit_request(&kit, verb, KIT_USER);
+        enum err e = worker_kit_answer(&kit);
         cr_expect(e != ERR_OK);
         cr_expect_eq(e == ERR_PROTOCOL, row == NULL || row->runs != CORE_RUNS_WORKER, "verb %u",
                      verb);
