@@ -46,7 +46,7 @@ enum err client_catalogue_add(struct client_catalogue *k,
     TRY(make_room(k));
     const size_t at = k->attributes.size;
     if (attributes.size > 0) {
-        TRY(buf_append(&k->attributes, attributes, LIMIT_CATALOGUE));
+        TRY(buf_append(&k->attributes, attributes, (size_t)LIMIT_CATALOGUE));
     }
     struct client_catalogue_row *row = &k->rows[k->count++];
     memcpy(row->object_id, object_id, ID_SIZE);

@@ -51,6 +51,15 @@ static enum err wait_for(int fd, short events, uint64_t deadline_ms)
     }
 }
 
+/* After a call that failed: is it to be made again? */
+static enum err wait_again(int fd, short events, uint64_t deadline_ms)
+{
+    if (errno == EINTR) {
+        return ERR_OK;
+    }
+    return errno == EAGAIN ? wait_for(fd, events, deadline_ms) : ERR_UNREACHABLE;
+}
+
 /* -- connecting --------------------------------------------------------------- */
 
 static void set_options(int fd)
@@ -164,10 +173,11 @@ static enum err send_pending(struct client_conn *c, uint64_t deadline_ms)
         if (n > 0) {
             c->sent = true;
             tls_sent(c->tls, (size_t)n);
-        } else if (n < 0 && errno == EAGAIN) {
-            TRY(wait_for(c->fd, POLLOUT, deadline_ms));
-        } else if (n < 0 && errno != EINTR) {
-            return ERR_UNREACHABLE;
+            continue;
+        }
+        const enum err e = wait_again(c->fd, POLLOUT, deadline_ms);
+        if (e != ERR_OK) {
+            return e;
         }
     }
 }
@@ -181,13 +191,9 @@ static enum err receive_some(struct client_conn *c, uint64_t deadline_ms)
         if (n > 0) {
             return tls_feed(c->tls, bytes_of(chunk, (size_t)n));
         }
-        if (n == 0) {
-            return ERR_UNREACHABLE;
-        }
-        if (errno == EAGAIN) {
-            TRY(wait_for(c->fd, POLLIN, deadline_ms));
-        } else if (errno != EINTR) {
-            return ERR_UNREACHABLE;
+        const enum err e = n == 0 ? ERR_UNREACHABLE : wait_again(c->fd, POLLIN, deadline_ms);
+        if (e != ERR_OK) {
+            return e;
         }
     }
 }
@@ -270,12 +276,12 @@ static enum err receive_frame(struct client_conn *c, uint64_t deadline_ms, struc
             return ERR_UNREACHABLE;
         }
         const size_t before = c->in.size;
-        const enum err e = read_plain(c, &closed);
+        enum err e = read_plain(c, &closed);
+        if (e == ERR_OK && c->in.size == before && !closed) {
+            e = receive_some(c, deadline_ms);
+        }
         if (e != ERR_OK) {
             return e == ERR_TOO_LARGE ? ERR_PROTOCOL : e;
-        }
-        if (c->in.size == before && !closed) {
-            TRY(receive_some(c, deadline_ms));
         }
     }
 }

@@ -57,6 +57,11 @@ static void set_pins(struct ringkeep_client *c, const struct envelope_pinned *p)
     }
 }
 
+void client_challenge_drop(struct client_challenge *c)
+{
+    buf_drop(&c->identities);
+}
+
 /* -- challenge ---------------------------------------------------------------------- */
 
 static enum err ask_challenge(struct client_call *call,
@@ -245,13 +250,10 @@ static enum err exchange_password(struct client_call *call, const struct attempt
 {
     MESSAGE_SCOPED *arena = NULL;
     Ringkeep__Reply *reply = NULL;
-    BUF_SCOPED identities = { 0 };
     SEALED_SCOPED s = { 0 };
-    struct client_challenge ch = { 0 };
+    CLIENT_CHALLENGE_SCOPED ch = { 0 };
     Ringkeep__Login m = RINGKEEP__LOGIN__INIT;
-    enum err e = client_login_challenge(call, a->keyring_id, true, &ch);
-    identities = ch.identities; /* dropped with this frame */
-    TRY(e);
+    TRY(client_login_challenge(call, a->keyring_id, true, &ch));
     TRY(seal_password(call, a, &ch, &s));
     m.keyring_id = client_pb_of(a->keyring_id, ID_SIZE);
     m.role = a->role;
@@ -260,8 +262,7 @@ static enum err exchange_password(struct client_call *call, const struct attempt
     m.request_id = client_pb_of(s.request_id, ID_SIZE);
     m.min_index = client_call_index(call->client);
     m.has_min_index = m.min_index != 0;
-    e = client_call_exchange(call, a->change ? FRAME_PASSWORD : FRAME_LOGIN, &m, &arena, &reply);
-    TRY(e);
+    TRY(client_call_exchange(call, a->change ? FRAME_PASSWORD : FRAME_LOGIN, &m, &arena, &reply));
     return take_reply(call, a, &ch, &s, reply);
 }
 
@@ -352,7 +353,7 @@ bool ringkeep_logged_in(struct ringkeep_client *c, const uint8_t keyring_id[16])
     client_lock(c);
     struct client_keyring *k = client_keyring_find(c, keyring_id, false);
     bool in = k != NULL && k->login.serial != 0;
-    if (in && clock_boot_ms(clock_system()) - k->login.got_ms >= 1000ull * LIMIT_TICKET_S) {
+    if (in && clock_boot_ms(clock_system()) - k->login.got_ms >= CLIENT_TICKET_MS) {
         client_login_forget(&k->login);
         in = false;
     }

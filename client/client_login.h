@@ -11,10 +11,12 @@ struct client_challenge {
     struct envelope_chosen key;
     struct buf identities; /* I, as it came */
 };
+void client_challenge_drop(struct client_challenge *c);
+#define CLIENT_CHALLENGE_SCOPED __attribute__((cleanup(client_challenge_drop))) struct client_challenge
 
 /* Asks the attempt's member. login: a newer login key may be taken (crypto-spec
  * section 3); else only the pinned one, and ERR_LOGIN_REQUIRED where the member
- * has another by now. The caller drops out->identities, also on failure. */
+ * has another by now. */
 enum err client_login_challenge(struct client_call *call,
                                 const uint8_t keyring_id[ID_SIZE],
                                 bool login,

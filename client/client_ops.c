@@ -76,6 +76,7 @@ static enum err show_made(const struct Ringkeep__Reply *r,
     return ERR_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the public API's parameters */
 int ringkeep_generate(struct ringkeep_client *c,
                       const uint8_t keyring_id[16],
                       uint64_t mechanism,
@@ -131,13 +132,11 @@ struct importing {
 static enum err prepare_import(struct client_call *call, void *arg)
 {
     struct importing *im = arg;
-    struct client_challenge ch = { 0 };
+    CLIENT_CHALLENGE_SCOPED ch = { 0 };
     struct envelope_context context = { 0 };
     uint8_t packed[ENVELOPE_IMPORT_CONTEXT];
     uint8_t *at = NULL;
-    const enum err e = client_login_challenge(call, im->keyring_id, false, &ch);
-    buf_drop(&ch.identities);
-    TRY(e);
+    TRY(client_login_challenge(call, im->keyring_id, false, &ch));
     memcpy(im->challenge, ch.challenge, ID_SIZE);
     memcpy(context.cluster_id, call->client->config.cluster_id, ID_SIZE);
     memcpy(context.challenge, ch.challenge, ID_SIZE);
@@ -154,6 +153,7 @@ static enum err prepare_import(struct client_call *call, void *arg)
     return ERR_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the public API's parameters */
 int ringkeep_import(struct ringkeep_client *c,
                     const uint8_t keyring_id[16],
                     const void *template_tlv,
@@ -308,6 +308,7 @@ static enum err give_data(const struct Ringkeep__Reply *reply, void *out, size_t
     return ERR_OK;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the public API's parameters */
 int ringkeep_operate(struct ringkeep_client *c,
                      const uint8_t keyring_id[16],
                      enum ringkeep_operation operation,

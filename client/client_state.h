@@ -15,11 +15,13 @@
 #include "client/ringkeep.h"
 #include "proto/envelope.h"
 
-#define CLIENT_MEMBERS (2u * LIMIT_MEMBERS) /* of the map and of the file */
+#define CLIENT_MEMBERS 64u                  /* of the map and of the file */
 #define CLIENT_IDLE 32u                     /* idle connections a member */
 #define CLIENT_TICKET 512u                  /* bytes; section 4 has 264 */
-#define CLIENT_REFRESH_MS (1000ull * LIMIT_TICKET_S / 2)
+#define CLIENT_TICKET_MS (1000u * (uint64_t)LIMIT_TICKET_S)
+#define CLIENT_REFRESH_MS (CLIENT_TICKET_MS / 2)
 
+_Static_assert(CLIENT_MEMBERS == 2 * LIMIT_MEMBERS, "twice what a map can name");
 _Static_assert(CLIENT_MEMBERS <= 64, "a set of members is one u64");
 
 struct client_member {

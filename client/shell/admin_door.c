@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The client's end of the admin door: a local socket, one framed request, one
  * framed reply. */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -128,6 +129,7 @@ enum err admin_door_ask(struct shell *s, const struct Ringkeep__AdminRequest *re
     const enum err asked = ask_door(s, fd, request, r);
     (void)close(fd);
     TRY(asked);
+    assert(r->reply != NULL);
     const enum err e = err_from_wire(r->reply->error);
     if (e != ERR_OK) {
         const char *advice = r->reply->text == NULL ? "" : r->reply->text;

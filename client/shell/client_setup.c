@@ -114,12 +114,12 @@ static enum err add_members(struct shell *s, const struct shell_reply *r, struct
     size_t count = 0;
     for (size_t i = 0; i < r->reply->n_rows && count < LIMIT_MEMBERS; i++) {
         const char *address = row_address(r->reply->rows[i]);
-        char line[LIMIT_ADDRESS + 16];
+        char line[LIMIT_ADDRESS + 16] = "";
         if (address != NULL) {
             (void)snprintf(line, sizeof(line), "member = %s\n", address);
-            TRY(buf_append(out, bytes_of_text(line), 16384));
             count++;
         }
+        TRY(buf_append(out, bytes_of_text(line), 16384));
     }
     return count > 0 ? ERR_OK : shell_say(s, ERR_PROTOCOL, "the member names no address for clients");
 }

@@ -97,11 +97,11 @@ enum err client_use_keyring(struct shell *s, struct ringkeep_client *c, const ch
     struct ringkeep_slot *slots = NULL;
     size_t count = 0;
     bool found = false;
-    if (strlen(name) == 2 * ID_SIZE && hex_to(name, id, ID_SIZE) == ERR_OK) {
+    if (strlen(name) == (size_t)2 * ID_SIZE && hex_to(name, id, ID_SIZE) == ERR_OK) {
         return ERR_OK;
     }
     TRY(all_slots(s, c, &slots, &count));
-    for (size_t i = 0; i < count && !found; i++) {
+    for (size_t i = 0; slots != NULL && i < count && !found; i++) {
         if (strcmp(slots[i].label, name) == 0) {
             memcpy(id, slots[i].keyring_id, ID_SIZE);
             found = true;

@@ -65,19 +65,28 @@ static enum err make_rsa(struct shell *s, unsigned long bits, uint64_t *mechanis
     return template_put(pub, CKA_PUBLIC_EXPONENT, bytes_of(exponent, sizeof(exponent)));
 }
 
-static enum err make_ec(struct shell *s, const char *name, uint64_t *mechanism, struct buf *own, struct buf *pub)
+static const struct curve *find_curve(const char *name)
 {
-    *mechanism = CKM_EC_KEY_PAIR_GEN;
     for (size_t i = 0; i < sizeof(curves) / sizeof(curves[0]); i++) {
         if (strcmp(curves[i].name, name) == 0) {
-            TRY(put_head(s, own, CKO_PRIVATE_KEY, CKK_EC));
-            TRY(template_put_bool(own, CKA_SIGN, true));
-            TRY(put_head(s, pub, CKO_PUBLIC_KEY, CKK_EC));
-            TRY(template_put_bool(pub, CKA_VERIFY, true));
-            return template_put(pub, CKA_EC_PARAMS, bytes_of(curves[i].oid, curves[i].size));
+            return &curves[i];
         }
     }
-    return shell_say(s, ERR_USAGE, "--type ec: takes P-256, P-384 or P-521");
+    return NULL;
+}
+
+static enum err make_ec(struct shell *s, const char *name, uint64_t *mechanism, struct buf *own, struct buf *pub)
+{
+    const struct curve *curve = find_curve(name);
+    *mechanism = CKM_EC_KEY_PAIR_GEN;
+    if (curve == NULL) {
+        return shell_say(s, ERR_USAGE, "--type ec: takes P-256, P-384 or P-521");
+    }
+    TRY(put_head(s, own, CKO_PRIVATE_KEY, CKK_EC));
+    TRY(template_put_bool(own, CKA_SIGN, true));
+    TRY(put_head(s, pub, CKO_PUBLIC_KEY, CKK_EC));
+    TRY(template_put_bool(pub, CKA_VERIFY, true));
+    return template_put(pub, CKA_EC_PARAMS, bytes_of(curve->oid, curve->size));
 }
 
 static enum err make_aes(struct shell *s, unsigned long bits, uint64_t *mechanism, struct buf *own)

@@ -10,7 +10,7 @@
 
 #include "client/shell/parts.h"
 
-#define FILE_LIMIT (1024u * 1024u)
+#define FILE_LIMIT ((size_t)1048576)
 #define LINE_LIMIT (PATH_MAX + 256u)
 #define HEX_CORE 32u
 #define HEX_KEY 64u

@@ -144,14 +144,15 @@ static enum err take_options(struct shell *s, const struct table *t, int argc, c
         if (option == -1) {
             return ERR_OK;
         }
-        if (option == 'h') {
-            s->options.help = true;
-        } else if (option == ':') {
+        if (option == ':') {
             return shell_say(s, ERR_USAGE, "%s needs a value", argv[optind - 1]);
-        } else if (option == '?') {
+        }
+        if (option == '?') {
             return shell_say(s, ERR_USAGE, "unknown or ambiguous option near '%s'", at < argc ? argv[at] : "");
-        } else {
-            TRY(take_option(s, t, option));
+        }
+        const enum err e = take_option(s, t, option == 'h' ? OPTION_help : option);
+        if (e != ERR_OK) {
+            return e;
         }
     }
 }
