@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/admin_find.h"
 #include "appliance/admin_handlers.h"
-#include "appliance/admin_request.h"
 #include "appliance/client_door.h"
 #include "appliance/core_port.h"
 #include "appliance/duties.h"
@@ -215,20 +215,12 @@ static void on_cluster(struct admin_request *r, const struct core_reply *core)
     admin_core(r, &q, "making the cluster's CA", on_ca);
 }
 
-static enum err own_spki(const struct admin_request *r, uint8_t hash[X509_SPKI_HASH])
-{
-    char path[SETTINGS_PATH + 64];
-    BUF_SCOPED spki = { 0 };
-    settings_tls_path(r->a->settings, "member.key", path, sizeof path);
-    return x509_key_spki(path, &spki, hash);
-}
-
 static void create_logged_in(struct admin_request *r)
 {
     static const char *const purposes[] = { "po", "co", "domain" };
     struct core_request q = { .verb = CORE_CLUSTER_CREATE, .handle = r->handle };
     uint8_t hash[X509_SPKI_HASH];
-    enum err e = own_spki(r, hash);
+    enum err e = admin_find_own_spki(r, hash);
     for (unsigned i = 0; i < 3 && e == ERR_OK; i++) {
         e = admin_envelope(r, purposes[i], &q.section[2 * i], &q.section[2 * i + 1]);
     }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/x509.h"
 #include "keyring/query.h"
 
 /* Exactly 2 * size hexadecimal digits. */
@@ -60,6 +61,14 @@ bool admin_find_client(struct admin_request *r, const struct store_view *view, u
     }
     admin_fail(r, ERR_NOTFOUND, "no such client: see ringkeep client list");
     return false;
+}
+
+enum err admin_find_own_spki(const struct admin_request *r, uint8_t hash[32])
+{
+    char path[SETTINGS_PATH + 64];
+    BUF_SCOPED spki = { 0 };
+    settings_tls_path(r->a->settings, "member.key", path, sizeof path);
+    return x509_key_spki(path, &spki, hash);
 }
 
 bool admin_find_page(struct admin_request *r, struct bytes key, bool *stop)

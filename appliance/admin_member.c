@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/admin_find.h"
 #include "appliance/admin_handlers.h"
-#include "appliance/admin_request.h"
 #include "appliance/core_port.h"
 #include "appliance/duties.h"
 #include "base/log.h"
@@ -62,7 +62,7 @@ static enum err take_address(void *arg, struct bytes key, const void *message)
         const bool same = key.size == ID_SIZE && memcmp(m->member_id, key.data, ID_SIZE) == 0;
         const bool fits = strlen(row->join_address) < LIMIT_ADDRESS;
         if (same && fits && (m->alive || m->self) && x->token->count < ENVELOPE_TOKEN_ADDRESSES) {
-            (void)strcpy(x->token->address[x->token->count++], row->join_address); /* fits */
+            memcpy(x->token->address[x->token->count++], row->join_address, strlen(row->join_address) + 1);
         }
     }
     return ERR_OK;
@@ -189,20 +189,12 @@ static void on_request(struct admin_request *r, const struct core_reply *core)
     }
 }
 
-static enum err own_spki(const struct admin_request *r, uint8_t hash[X509_SPKI_HASH])
-{
-    char path[SETTINGS_PATH + 64];
-    BUF_SCOPED spki = { 0 };
-    settings_tls_path(r->a->settings, "member.key", path, sizeof path);
-    return x509_key_spki(path, &spki, hash);
-}
-
 static void join_logged_in(struct admin_request *r)
 {
     const struct join_state *j = r->state;
     struct core_request q = { .verb = CORE_JOIN_BEGIN, .handle = r->handle };
     uint8_t ids[TOKEN_IDS], hash[X509_SPKI_HASH];
-    enum err e = own_spki(r, hash);
+    enum err e = admin_find_own_spki(r, hash);
     if (e == ERR_OK) {
         e = admin_envelope(r, "domain", &q.section[0], &q.section[1]);
     }

@@ -16,7 +16,6 @@ SAME(CLONE_M3);
 SAME(CLONE_M4);
 SAME(CLONE_DONE);
 SAME(ROSTER_SEEN);
-SAME(BEACON);
 _Static_assert(CORE_VERBS_REQUEST == CLONE_REQUEST, "J's clear request");
 _Static_assert(CORE_VERBS_PURPOSE_JOIN == CLONE_JOIN, "purpose join");
 _Static_assert(CORE_VERBS_PURPOSE_INHERIT == CLONE_INHERIT, "purpose inherit");

@@ -320,7 +320,7 @@ enum err server_listen_local(struct server *s, const char *path)
     const int bound = uv_pipe_bind(&s->listener.pipe, path);
     (void)umask(before);
     TRY(listening(s, bound));
-    (void)strcpy(s->path, path); /* fits: checked above */
+    memcpy(s->path, path, strlen(path) + 1); /* fits: checked above */
     return chmod(path, 0600) == 0 ? ERR_OK : ERR_IO;
 }
 

@@ -344,19 +344,61 @@ static void kit_filler(struct buf *out, size_t size, uint8_t value)
     out->size += size;
 }
 
-static void kit_make(struct kit_job *job, struct kit_made *m)
+/* Blobs: false for another verb. */
+static bool kit_make_blob(struct kit_job *job, struct kit_made *m)
 {
     BUF_SCOPED list = { 0 };
     const unsigned kind = job->number == BLOB_SESSION ? BLOB_SESSION : BLOB_TOKEN;
-    uint8_t status[CORE_STATUS_SIZE];
-    struct core_status s = { .state = kit_now->state, .lk_version = 1 };
+    const struct bytes first = buf_bytes(&job->section[0]);
     enum err e = ERR_OK;
     switch (job->verb) {
-        case CORE_STATUS:
-            sample_id(s.core_id, 'M', 1);
-            core_status_encode(&s, status);
-            e = buf_append(&m->data[0], bytes_of(status, sizeof status), LIMIT_BLOB);
+        case CORE_GENERATE_KEY:
+        case CORE_IMPORT:
+            kit_list(4, "secret", &list);
+            kit_blob(kind, job->section[job->verb == CORE_IMPORT ? 3 : 1].data, 1, buf_bytes(&list), &m->data[0]);
+            e = buf_append(&m->data[1], buf_bytes(&list), LIMIT_BLOB);
             break;
+        case CORE_GENERATE_PAIR:
+            kit_list(2, "public", &list);
+            kit_blob(BLOB_PUBLIC, job->section[2].data, 1, buf_bytes(&list), &m->data[0]);
+            e = buf_append(&m->data[2], buf_bytes(&list), LIMIT_BLOB);
+            assert(e == ERR_OK);
+            kit_list(3, "private", &list);
+            kit_blob(kind, job->section[3].data, 1, buf_bytes(&list), &m->data[1]);
+            e = buf_append(&m->data[3], buf_bytes(&list), LIMIT_BLOB);
+            break;
+        case CORE_CREATE_PUBLIC:
+            kit_blob(BLOB_PUBLIC, job->section[1].data, 1, first, &m->data[0]);
+            e = buf_append(&m->data[1], first, LIMIT_BLOB);
+            break;
+        case CORE_SET_ATTRIBUTES:
+            kit_blob(BLOB_TOKEN, first.data + 56, get_u64(first.data + 88) + 1, buf_bytes(&job->section[1]), &m->data[0]);
+            e = buf_append(&m->data[1], buf_bytes(&job->section[1]), LIMIT_BLOB);
+            break;
+        case CORE_ATTRIBUTES: e = buf_append(&m->data[0], kit_attributes(first), LIMIT_BLOB); break;
+        default: return false;
+    }
+    assert(e == ERR_OK);
+    return true;
+}
+
+static void kit_make_status(struct kit_made *m)
+{
+    struct core_status s = { .state = kit_now->state, .lk_version = 1 };
+    uint8_t status[CORE_STATUS_SIZE];
+    sample_id(s.core_id, 'M', 1);
+    core_status_encode(&s, status);
+    const enum err e = buf_append(&m->data[0], bytes_of(status, sizeof status), LIMIT_BLOB);
+    assert(e == ERR_OK);
+}
+
+static void kit_make(struct kit_job *job, struct kit_made *m)
+{
+    if (kit_make_blob(job, m)) {
+        return;
+    }
+    switch (job->verb) {
+        case CORE_STATUS: kit_make_status(m); break;
         case CORE_CHALLENGE:
             kit_filler(&m->data[0], 16, 0xc4);
             kit_filler(&m->data[1], 128, 0x1c);
@@ -372,52 +414,17 @@ static void kit_make(struct kit_job *job, struct kit_made *m)
             break;
         case CORE_LOGIN_CORE:
         case CORE_OPEN:
-        case CORE_OPEN_PUBLIC:
-            m->number = ++kit_now->next_handle;
-            break;
-        case CORE_KEYRING_CREATE:
-            sample_record(&m->data[0], 2, 1, 1);
-            break;
-        case CORE_REFRESH:
-            kit_filler(&m->data[0], BLOB_TICKET_SIZE, 0x73);
-            break;
-        case CORE_GENERATE_KEY:
-        case CORE_IMPORT:
-            kit_list(4, "secret", &list);
-            kit_blob(kind, job->section[job->verb == CORE_IMPORT ? 3 : 1].data, 1, buf_bytes(&list), &m->data[0]);
-            e = buf_append(&m->data[1], buf_bytes(&list), LIMIT_BLOB);
-            break;
-        case CORE_GENERATE_PAIR:
-            kit_list(2, "public", &list);
-            kit_blob(BLOB_PUBLIC, job->section[2].data, 1, buf_bytes(&list), &m->data[0]);
-            e = buf_append(&m->data[2], buf_bytes(&list), LIMIT_BLOB);
-            kit_list(3, "private", &list);
-            kit_blob(kind, job->section[3].data, 1, buf_bytes(&list), &m->data[1]);
-            assert(e == ERR_OK);
-            e = buf_append(&m->data[3], buf_bytes(&list), LIMIT_BLOB);
-            break;
-        case CORE_CREATE_PUBLIC:
-            kit_blob(BLOB_PUBLIC, job->section[1].data, 1, buf_bytes(&job->section[0]), &m->data[0]);
-            e = buf_append(&m->data[1], buf_bytes(&job->section[0]), LIMIT_BLOB);
-            break;
-        case CORE_SET_ATTRIBUTES:
-            kit_blob(BLOB_TOKEN, job->section[0].data + 56, get_u64(job->section[0].data + 88) + 1, buf_bytes(&job->section[1]), &m->data[0]);
-            e = buf_append(&m->data[1], buf_bytes(&job->section[1]), LIMIT_BLOB);
-            break;
-        case CORE_ATTRIBUTES:
-            e = buf_append(&m->data[0], kit_attributes(buf_bytes(&job->section[0])), LIMIT_BLOB);
-            break;
+        case CORE_OPEN_PUBLIC: m->number = ++kit_now->next_handle; break;
+        case CORE_KEYRING_CREATE: sample_record(&m->data[0], 2, 1, 1); break;
+        case CORE_REFRESH: kit_filler(&m->data[0], BLOB_TICKET_SIZE, 0x73); break;
         case CORE_SIGN:
         case CORE_ENCRYPT:
-        case CORE_DECRYPT:
-            kit_filler(&m->data[0], 64, 0x51);
-            break;
-        case CORE_RANDOM:
-            kit_filler(&m->data[0], job->number, 0xad);
-            break;
+        case CORE_DECRYPT: kit_filler(&m->data[0], 64, 0x51); break;
+        case CORE_RANDOM: kit_filler(&m->data[0], job->number, 0xad); break;
+        case CORE_BEACON:
+        case CORE_LOGIN_KEY: kit_filler(&m->data[0], 128, 0xbe); break;
         default: break;
     }
-    assert(e == ERR_OK);
 }
 
 static void kit_run_core(struct kit_job *job)
