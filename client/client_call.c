@@ -299,10 +299,12 @@ enum err client_call_run(struct ringkeep_client *c,
     call.deadline_ms = client_now_ms() + call_ms;
     call.request_ms = request_ms == 0 ? call_ms : request_ms;
     while (!walk(&call, attempt, arg, &e)) {
-        if (client_now_ms() + 2 * pause >= call.deadline_ms) {
+        const uint64_t now = client_now_ms();
+        const uint64_t left = now < call.deadline_ms ? call.deadline_ms - now : 0;
+        if (left < 2 * PAUSE_FIRST_MS) {
             break;
         }
-        pause_ms(pause);
+        pause_ms(pause < left / 2 ? pause : left / 2);
         pause = 2 * pause < PAUSE_LAST_MS ? 2 * pause : PAUSE_LAST_MS;
         client_lock(c);
         c->counters.retries++;
