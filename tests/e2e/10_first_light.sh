@@ -23,17 +23,19 @@ export PIN
 t "the module lists its slots" tool --list-slots
 lists_rsa() { tool --list-mechanisms | grep -q RSA-PKCS; }
 t "the module lists mechanisms" lists_rsa
+id=10
 for type in rsa:2048 EC:prime256v1 EC:secp384r1 EC:secp521r1; do
-    t "pkcs11-tool makes a key pair of $type" tool --login --pin env:PIN --keypairgen --key-type "$type" --label "k-$type" --id "$(printf '%s' "$type" | md5sum | head -c 8)"
+    t "pkcs11-tool makes a key pair of $type" tool --login --pin env:PIN --keypairgen --key-type "$type" --label "k-$type" --id "$id"
+    id=$((id + 1))
 done
-sign_and_verify() { # label mechanism openssl-arguments
+sign_and_verify() { # id mechanism
     head -c 100 /dev/urandom >"$DIR/data"
-    tool --login --pin env:PIN --sign --mechanism "$2" --label "$1" --input-file "$DIR/data" --output-file "$DIR/sig" --signature-format openssl &&
-        tool --read-object --type pubkey --label "$1" --output-file "$DIR/pub.der" &&
+    tool --login --pin env:PIN --sign --mechanism "$2" --id "$1" --input-file "$DIR/data" --output-file "$DIR/sig" --signature-format openssl &&
+        tool --read-object --type pubkey --id "$1" --output-file "$DIR/pub.der" &&
         openssl dgst -sha256 -verify <(openssl pkey -pubin -inform DER -in "$DIR/pub.der") -signature "$DIR/sig" "$DIR/data"
 }
-t "an RSA signature of the module verifies with openssl" sign_and_verify k-rsa:2048 SHA256-RSA-PKCS
-t "an ECDSA signature of the module verifies with openssl" sign_and_verify k-EC:prime256v1 ECDSA-SHA256
+t "an RSA signature of the module verifies with openssl" sign_and_verify 10 SHA256-RSA-PKCS
+t "an ECDSA signature of the module verifies with openssl" sign_and_verify 11 ECDSA-SHA256
 for type in rsa:2048 rsa:3072 ec:P-256 ec:P-384 ec:P-521 aes:128 aes:256; do
     t "ringkeep key generate $type" client key generate demo --type "$type" --label "cli-$type" --pin-file "$(pin demo)"
 done
@@ -48,11 +50,11 @@ t "it reads back the same, without a login" reads_back
 t "a private key is imported" tool --login --pin env:PIN --write-object "$DIR/x.key.der" --type privkey --label imported --id ab
 imported_signs() {
     head -c 100 /dev/urandom >"$DIR/data"
-    tool --login --pin env:PIN --sign --mechanism ECDSA-SHA256 --label imported --input-file "$DIR/data" --output-file "$DIR/sig" --signature-format openssl &&
+    tool --login --pin env:PIN --sign --mechanism ECDSA-SHA256 --id ab --input-file "$DIR/data" --output-file "$DIR/sig" --signature-format openssl &&
         openssl dgst -sha256 -verify <(openssl x509 -in "$DIR/x.pem" -noout -pubkey) -signature "$DIR/sig" "$DIR/data"
 }
 t "the imported key signs" imported_signs
-destroys() { tool --login --pin env:PIN --delete-object --type privkey --label imported && ! tool --login --pin env:PIN --list-objects --type privkey | grep -q imported; }
+destroys() { tool --login --pin env:PIN --delete-object --type privkey --id ab && ! tool --login --pin env:PIN --list-objects --type privkey | grep -q imported; }
 t "it is destroyed, and gone" destroys
 
 # The function list itself: every key type and mechanism, lengths, fork.
@@ -66,7 +68,7 @@ PIN=$(cat "$(pin demo)")
 t "the right one works after it" tool --login --pin env:PIN --list-objects
 t "an unknown verb is a usage error" refused 2 admin m1 no such verb
 t "an unknown keyring is not found" refused 5 client key list nowhere --pin-file "$(pin demo)"
-t "a second init is refused" refused 1 admin m1 init again --so-pin-file "$(pin so-m1)"
+t "a second init is refused" refused 6 admin m1 init again --so-pin-file "$(pin so-m1)"
 t "a keyring with a label that exists is refused" refused 6 admin m1 keyring create demo --co-pin-file "$(pin co)" --password-pin-file "$(pin demo)"
 t "a wrong Crypto Officer password is an authentication error" refused 4 admin m1 keyring create other --co-pin-file "$(pin demo)" --password-pin-file "$(pin demo)"
 loose() { cp "$(pin co)" "$DIR/loose" && chmod 644 "$DIR/loose" && refused 2 admin m1 cluster authorize --co-pin-file "$DIR/loose"; }

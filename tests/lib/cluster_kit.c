@@ -605,6 +605,46 @@ static void propose(struct cluster_kit *k,
     }
 }
 
+static void show_roster(struct cluster_kit_member *m)
+{
+    STORE_VIEW_SCOPED *view = NULL;
+    BUF_SCOPED memory = { 0 };
+    Ringkeep__ClusterRow *row = NULL;
+    struct core_reply r;
+    enum err e = store_view_open(m->store, &view);
+    assert(e == ERR_OK);
+    e = query_cluster(view, (void **)&row);
+    assert(e == ERR_OK);
+    const struct bytes roster = bytes_of(row->roster.data, row->roster.len);
+    e = cluster_kit_ask(m, CORE_ROSTER_SEEN, 0, 0, &roster, 1, &r, &memory);
+    assert(e == ERR_OK);
+    query_drop(row);
+}
+
+void cluster_kit_duties(struct cluster_kit *k)
+{
+    for (unsigned i = 0; i < CLUSTER_KIT_MEMBERS; i++) {
+        struct cluster_kit_member *m = &k->member[i];
+        BUF_SCOPED memory = { 0 };
+        Ringkeep__BeaconPut put = RINGKEEP__BEACON_PUT__INIT;
+        struct cluster_kit_answer a;
+        struct core_reply r;
+        uint8_t member_id[ID_SIZE];
+        if (!m->up) {
+            continue;
+        }
+        show_roster(m);
+        enum err e = cluster_kit_ask(m, CORE_BEACON, 0, 0, NULL, 0, &r, &memory);
+        assert(e == ERR_OK);
+        cluster_member_id(m->cluster, member_id);
+        put.member_id = binary(bytes_of(member_id, ID_SIZE));
+        put.beacon = binary(r.section[0]);
+        propose(k, i, RINGKEEP__COMMAND__VERB_BEACON_PUT, &put, true, 5000, &a);
+        (void)cluster_kit_until(k, was_answered, &a, 6000);
+        assert(a.calls == 1 && a.error == ERR_OK);
+    }
+}
+
 void cluster_kit_must_invite(struct cluster_kit *k, unsigned i, struct cluster_kit_invite *out)
 {
     struct cluster_kit_member *m = &k->member[i];

@@ -97,6 +97,8 @@ void cluster_kit_join(struct cluster_kit *k,
                       unsigned count,
                       struct cluster_kit_answer *out);
 void cluster_kit_must_join(struct cluster_kit *k, unsigned joiner, unsigned donor);
+/* What appliance/duties.c does: the newest roster to each core, a beacon of each. */
+void cluster_kit_duties(struct cluster_kit *k);
 enum err cluster_kit_authorize(struct cluster_kit *k, unsigned i); /* a CO's login */
 
 /* Proposes an InvitePut-like small command: a client with this number. */

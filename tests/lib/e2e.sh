@@ -9,13 +9,13 @@ BASE=${BASE:-$((10000 + (RANDOM % 300) * 100))}
 export BUILD DIR BASE
 # shellcheck source=deploy/lib.sh
 . "$here/deploy/lib.sh"
-set +e
+set +e +o pipefail
 e2e_failed=0
 e2e_end() {
     local code=$?
     "$here/deploy/down.sh" >/dev/null 2>&1
     if [ "$e2e_failed" -ne 0 ] || [ "$code" -ne 0 ]; then
-        tail -n 15 "$DIR"/m*/log/*.log 2>/dev/null
+        grep -h -E ' (error|warn) ' "$DIR"/m*/log/*.log 2>/dev/null | tail -n 20
         [ -z "${KEEP:-}" ] || { echo "kept $DIR"; return; }
     fi
     rm -rf "$DIR"
