@@ -85,10 +85,10 @@ void cluster_refresh(struct cluster *c)
         return;
     }
     c->stale = false;
-    if (memcmp(&fresh, &c->directory, sizeof fresh) == 0) {
+    if (directory_equal(&fresh, &c->directory)) {
         return;
     }
-    c->directory = fresh;
+    memcpy(&c->directory, &fresh, sizeof fresh); /* with its padding */
     peer_sync(c);
     door_sync(&c->peer_door);
     stream_sync(&c->streams);
@@ -297,6 +297,7 @@ enum err cluster_start(struct cluster *c, char *text, size_t text_size)
         c->phase = CLUSTER_MEMBER;
     }
     c->started = true;
+    inherit_later(c);
     (void)uv_timer_start(&c->tick, on_tick, 0, CLUSTER_TICK_MS);
     return ERR_OK;
 }

@@ -13,8 +13,7 @@ enum core_verbs {
     CORE_VERBS_CLONE_M3 = 12,     /* run [cluster record] -> [M3] */
     CORE_VERBS_CLONE_M4 = 13,     /* [M3] -> [M4][roster][cluster record][six words] */
     CORE_VERBS_CLONE_DONE = 14,   /* run [M4] -> [new roster], or nothing */
-    CORE_VERBS_ROSTER_SEEN = 15,  /* [roster] */
-    CORE_VERBS_BEACON = 16        /* -> [beacon 128] */
+    CORE_VERBS_ROSTER_SEEN = 15   /* [roster] */
 };
 
 #define CORE_VERBS_PURPOSE_JOIN 1u

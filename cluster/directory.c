@@ -78,19 +78,20 @@ static enum err load_seeds(const struct store_view *view, struct directory *d)
 enum err directory_load(struct store *store, const uint8_t self_id[ID_SIZE], struct directory *out)
 {
     STORE_VIEW_SCOPED *view = NULL;
-    void *cluster = NULL;
     memset(out, 0, sizeof *out);
     TRY(store_view_open(store, &view));
     TRY(query_each(view, STORE_MEMBERS, bytes_of(NULL, 0), add_row, out));
     out->complete = directory_by_member(out, self_id) != NULL;
-    if (!out->complete) {
-        memset(out, 0, sizeof *out);
-        return load_seeds(view, out);
+    if (out->complete) {
+        return ERR_OK;
     }
-    TRY(query_cluster(view, &cluster));
-    out->roster_version = ((const Ringkeep__ClusterRow *)cluster)->roster_version;
-    query_drop(cluster);
-    return ERR_OK;
+    memset(out, 0, sizeof *out);
+    return load_seeds(view, out);
+}
+
+bool directory_equal(const struct directory *a, const struct directory *b)
+{
+    return bytes_equal(bytes_of(a, sizeof *a), bytes_of(b, sizeof *b));
 }
 
 const struct directory_row *directory_by_member(const struct directory *d,

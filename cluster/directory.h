@@ -22,13 +22,13 @@ struct directory {
     struct directory_row row[LIMIT_MEMBERS];
     unsigned count;
     bool complete; /* from the store, with this member's own row */
-    uint64_t roster_version;
 };
 
-/* Wholly zeroed first, so that two of them can be compared with memcmp. */
+/* Wholly zeroed first, padding too: directory_equal compares bytes. */
 enum err directory_load(struct store *store,
                         const uint8_t self_id[ID_SIZE],
                         struct directory *out) MUST_USE;
+bool directory_equal(const struct directory *a, const struct directory *b);
 const struct directory_row *directory_by_member(const struct directory *d,
                                                 const uint8_t member_id[ID_SIZE]);
 const struct directory_row *directory_by_hash(const struct directory *d,

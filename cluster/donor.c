@@ -646,7 +646,8 @@ static enum err read_step(struct donor *d, const struct frame *f, enum donor_ste
     }
     memcpy(d->message, m->message.data, m->message.len);
     d->message_size = m->message.len;
-    return cluster_now_ms(d->c) - d->begun_ms > LIMIT_CLONE_S * 1000u ? ERR_TIMEOUT : ERR_OK;
+    return cluster_now_ms(d->c) - d->begun_ms > LIMIT_CLONE_S * (uint64_t)1000 ? ERR_TIMEOUT
+                                                                               : ERR_OK;
 }
 
 static void on_m2(struct donor *d, const struct frame *f)

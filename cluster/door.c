@@ -12,6 +12,7 @@
 #include "peer.pb-c.h"
 
 #define BACKLOG 64
+#define STRANGERS (LIMIT_PEER_CONNECTIONS / 4u)
 
 static const char *door_class(const struct door *d)
 {
@@ -220,6 +221,23 @@ static void list(struct door *d, struct guest *g)
     d->count++;
 }
 
+/* Those who have not shown a member's key may not keep members out: there are few of
+ * them at a time, and the oldest makes room (a member is known in milliseconds). */
+static void make_room(struct door *d)
+{
+    struct guest *oldest = NULL;
+    unsigned strangers = 0;
+    for (struct guest *g = d->first; g != NULL; g = g->next) {
+        if (!g->known && link_is_open(g->link)) {
+            strangers++;
+            oldest = g;
+        }
+    }
+    if (!d->join && strangers > STRANGERS) {
+        link_close(oldest->link, ERR_FULL, "too many connections that show no key");
+    }
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct door *d = listener->data;
@@ -242,6 +260,7 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     cluster_hold(c);
     list(d, g);
+    make_room(d);
     if (d->count + (d->join ? 0 : c->streams.count) > limit) {
         link_close(g->link, ERR_FULL, "too many connections");
     }

@@ -9,15 +9,16 @@
 #define SEEDS_NAME "cluster.seeds"
 #define FACTS_VERSION 1u
 #define FACTS_SIZE (1u + 4u * ID_SIZE + 8u)
+#define AT(n) (1u + (size_t)(n)*ID_SIZE)
 
 static void encode(const struct facts *f, uint8_t out[FACTS_SIZE])
 {
     out[0] = FACTS_VERSION;
-    memcpy(out + 1, f->cluster_id, ID_SIZE);
-    memcpy(out + 1 + ID_SIZE, f->incarnation, ID_SIZE);
-    memcpy(out + 1 + 2 * ID_SIZE, f->member_id, ID_SIZE);
-    memcpy(out + 1 + 3 * ID_SIZE, f->data_uuid, ID_SIZE);
-    put_u64(out + 1 + 4 * ID_SIZE, f->raft_id);
+    memcpy(out + AT(0), f->cluster_id, ID_SIZE);
+    memcpy(out + AT(1), f->incarnation, ID_SIZE);
+    memcpy(out + AT(2), f->member_id, ID_SIZE);
+    memcpy(out + AT(3), f->data_uuid, ID_SIZE);
+    put_u64(out + AT(4), f->raft_id);
 }
 
 static enum err decode(struct bytes b, struct facts *f)
@@ -28,11 +29,11 @@ static enum err decode(struct bytes b, struct facts *f)
     if (b.data[0] != FACTS_VERSION) {
         return ERR_VERSION;
     }
-    memcpy(f->cluster_id, b.data + 1, ID_SIZE);
-    memcpy(f->incarnation, b.data + 1 + ID_SIZE, ID_SIZE);
-    memcpy(f->member_id, b.data + 1 + 2 * ID_SIZE, ID_SIZE);
-    memcpy(f->data_uuid, b.data + 1 + 3 * ID_SIZE, ID_SIZE);
-    f->raft_id = get_u64(b.data + 1 + 4 * ID_SIZE);
+    memcpy(f->cluster_id, b.data + AT(0), ID_SIZE);
+    memcpy(f->incarnation, b.data + AT(1), ID_SIZE);
+    memcpy(f->member_id, b.data + AT(2), ID_SIZE);
+    memcpy(f->data_uuid, b.data + AT(3), ID_SIZE);
+    f->raft_id = get_u64(b.data + AT(4));
     return f->raft_id != 0 ? ERR_OK : ERR_CORRUPT;
 }
 

@@ -541,8 +541,11 @@ void forward_stop(struct cluster *c)
             cb(l->arg, ERR_CANCELLED, 0);
         }
     }
-    while (c->forward.first != NULL) {
-        struct proposal *p = c->forward.first;
+    /* None can be added any more, and each callback ends only its own. */
+    struct proposal *p = c->forward.first;
+    while (p != NULL) {
+        struct proposal *next = p->next;
         tell(p, p->sent || p->doubtful ? ERR_UNKNOWN_OUTCOME : ERR_CANCELLED, NULL, 0);
+        p = next;
     }
 }

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A member whose core lost the SMK asks the active members for it, in turn, every
- * few seconds; and what keeps that possible while it has it: the core sees each
- * new roster, and its beacon is committed now and then. Loop thread. */
+ * few seconds. What keeps that possible (beacons, rosters shown to the core) is
+ * appliance/duties.c. Loop thread. */
 #include <string.h>
 
 #include "base/log.h"
 #include "cluster/core_verbs.h"
 #include "cluster/inside.h"
-#include "command.pb-c.h"
-#include "keyring/query.h"
 #include "peer.pb-c.h"
 
 #define PAUSE_MS 2000u
 #define NOBODY_MS 500u
+#define FIRST_MS 1000u
 #define AGAIN_MS 5000u
 #define REPLY_MS 10000u
 
@@ -137,103 +136,15 @@ static void try_inherit(struct cluster *c, uint64_t now_ms)
     }
 }
 
+/* What the core's state is must be known first. */
+void inherit_later(struct cluster *c)
+{
+    c->inherit.next_ms = jittered(c, FIRST_MS);
+}
+
 void cluster_inherit(struct cluster *c)
 {
     c->inherit.next_ms = 0;
-}
-
-/* -- what an active core is shown, and says ------------------------------------------------ */
-
-static void on_roster_seen(void *arg, enum err e, uint64_t number, const struct bytes *sections)
-{
-    struct cluster *c = arg;
-    (void)number;
-    (void)sections;
-    c->inherit.feeding = false;
-    if (e != ERR_OK) {
-        log_warn("the core does not take the roster: %s", err_text(e));
-    }
-    cluster_release(c);
-}
-
-static void feed_roster(struct cluster *c)
-{
-    STORE_VIEW_SCOPED *view = NULL;
-    Ringkeep__ClusterRow *row = NULL;
-    if (store_view_open(c->o.store, &view) != ERR_OK ||
-        query_cluster(view, (void **)&row) != ERR_OK) {
-        return;
-    }
-    const struct bytes roster = bytes_of(row->roster.data, row->roster.len);
-    const struct cluster_core *core = c->o.core;
-    cluster_hold(c);
-    const enum err e =
-        core->ask(core->impl, CORE_VERBS_ROSTER_SEEN, 0, 0, &roster, 1, on_roster_seen, c);
-    c->inherit.feeding = e == ERR_OK;
-    if (e == ERR_OK) {
-        c->inherit.roster_fed = row->roster_version;
-    } else {
-        cluster_release(c);
-    }
-    query_drop(row);
-}
-
-static void on_beacon_put(void *arg, enum err e, const struct outcome *outcome)
-{
-    struct cluster *c = arg;
-    const bool good = e == ERR_OK && outcome->error == ERR_OK;
-    if (!good && !c->stopped) {
-        c->inherit.beacon_ms = jittered(c, AGAIN_MS);
-    }
-    cluster_release(c);
-}
-
-static void on_beacon(void *arg, enum err e, uint64_t number, const struct bytes *sections)
-{
-    struct cluster *c = arg;
-    Ringkeep__BeaconPut put = RINGKEEP__BEACON_PUT__INIT;
-    (void)number;
-    if (e == ERR_OK && !c->stopped) {
-        put.member_id.data = c->self.member_id;
-        put.member_id.len = ID_SIZE;
-        put.beacon.data = (uint8_t *)(uintptr_t)sections[0].data;
-        put.beacon.len = sections[0].size;
-        e = forward_command(c, RINGKEEP__COMMAND__VERB_BEACON_PUT, &put, LIMIT_REQUEST_MS,
-                            on_beacon_put, c);
-    }
-    if (e != ERR_OK || c->stopped) {
-        c->inherit.beacon_ms = jittered(c, AGAIN_MS);
-        cluster_release(c);
-    }
-}
-
-static void give_beacon(struct cluster *c, uint64_t now_ms)
-{
-    const struct cluster_core *core = c->o.core;
-    c->inherit.beacon_ms = now_ms + LIMIT_BEACON_S * 1000u;
-    cluster_hold(c);
-    if (core->ask(core->impl, CORE_VERBS_BEACON, 0, 0, NULL, 0, on_beacon, c) != ERR_OK) {
-        c->inherit.beacon_ms = jittered(c, AGAIN_MS);
-        cluster_release(c);
-    }
-}
-
-static void tend_active(struct cluster *c, uint64_t now_ms)
-{
-    struct inherit *in = &c->inherit;
-    if (!in->was_authorized) {
-        in->beacon_ms = 0;
-        in->roster_fed = 0;
-    }
-    if (!c->directory.complete) {
-        return;
-    }
-    if (!in->feeding && in->roster_fed != c->directory.roster_version) {
-        feed_roster(c);
-    }
-    if (now_ms >= in->beacon_ms) {
-        give_beacon(c, now_ms);
-    }
 }
 
 void inherit_tick(struct cluster *c, uint64_t now_ms)
@@ -241,13 +152,9 @@ void inherit_tick(struct cluster *c, uint64_t now_ms)
     if (c->phase != CLUSTER_MEMBER) {
         return;
     }
-    const bool authorized = is_authorized(c);
-    if (authorized) {
-        tend_active(c, now_ms);
-    } else {
+    if (!is_authorized(c)) {
         try_inherit(c, now_ms);
     }
-    c->inherit.was_authorized = authorized;
 }
 
 void inherit_stop(struct cluster *c)

@@ -62,7 +62,7 @@ struct peer {
     unsigned calls;
     uint64_t next_request;
     /* status.c: what it last said of itself. */
-    bool heard, authorized, leader, differs;
+    bool heard, authorized, differs;
     uint64_t heard_ms, applied_index, last_index;
     uint8_t digest[DIGEST_SIZE];
     unsigned incoming; /* its connections at our door */
@@ -205,10 +205,9 @@ struct inherit {
     struct taker *taker;
     uint64_t next_ms, donor_raft_id;
     unsigned turn; /* whom to ask next */
-    uint64_t beacon_ms, roster_fed;
-    bool was_authorized, feeding;
 };
 void inherit_tick(struct cluster *c, uint64_t now_ms);
+void inherit_later(struct cluster *c); /* at the beginning: not at once */
 void inherit_stop(struct cluster *c);
 
 /* -- a connection that came in at a door --------------------------------------------------- */

@@ -65,6 +65,7 @@ static void finish(struct join *j, enum err e, const char *text)
     } else {
         drop(j);
     }
+    inherit_later(c);
     if (has_smk && !c->stopped && c->o.on_authorized != NULL) {
         c->o.on_authorized(c->o.arg);
     }

@@ -14,7 +14,7 @@
 
 #define CHUNK 65536u
 #define PLAIN 16384u /* one TLS record */
-#define KEEP_BUFFER (256u * 1024u)
+#define KEEP_BUFFER ((size_t)256 * 1024)
 #define KEEPALIVE_S 5u
 #define USER_TIMEOUT_MS 10000u
 #define END_MS 1000u

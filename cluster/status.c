@@ -98,7 +98,6 @@ void status_heard(struct cluster *c, struct peer *p, const struct frame *f)
     p->heard = true;
     p->heard_ms = cluster_now_ms(c);
     p->authorized = m->authorized != 0;
-    p->leader = m->leader != 0;
     p->applied_index = m->applied_index;
     p->last_index = m->last_index;
     memcpy(p->digest, m->digest.data, DIGEST_SIZE);

@@ -13,9 +13,9 @@
 #include "cluster/inside.h"
 
 #define CHUNK 65536u
-#define HIGH (1024u * 1024u)
-#define LOW (256u * 1024u)
-#define SEND_LIMIT (HIGH + 4u * CHUNK)
+#define HIGH ((size_t)1024 * 1024)
+#define LOW ((size_t)256 * 1024)
+#define SEND_LIMIT (HIGH + 4 * (size_t)CHUNK)
 
 struct stream {
     struct streams *owner;

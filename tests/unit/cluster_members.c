@@ -198,7 +198,8 @@ Test(cluster_members, all_restart_sealed_and_one_officer_is_enough)
     static struct cluster_kit k;
     three(&k);
     (void)must_write(&k, 0, 1);
-    cluster_kit_run(&k, 3000); /* beacons */
+    cluster_kit_duties(&k);
+    cluster_kit_run(&k, 500);
     restart_all(&k);
     cluster_kit_run(&k, 1000);
     for (unsigned i = 0; i < 3; i++) {
@@ -227,7 +228,8 @@ Test(cluster_members, nobody_inherits_from_a_minority)
     }
     struct on_member voters = { .k = &k, .vote = REPLICA_VOTER, .wanted = 5 };
     cr_assert(cluster_kit_until(&k, has_votes, &voters, 15000));
-    cluster_kit_run(&k, 2000);
+    cluster_kit_duties(&k);
+    cluster_kit_run(&k, 1500);
     cluster_kit_down(&k, 1);
     for (unsigned i = 2; i < 5; i++) {
         k.member[i].frozen = true;
