@@ -221,7 +221,7 @@ static void create_logged_in(struct admin_request *r)
     struct core_request q = { .verb = CORE_CLUSTER_CREATE, .handle = r->handle };
     uint8_t hash[X509_SPKI_HASH];
     enum err e = admin_find_own_spki(r, hash);
-    for (unsigned i = 0; i < 3 && e == ERR_OK; i++) {
+    for (size_t i = 0; i < 3 && e == ERR_OK; i++) {
         e = admin_envelope(r, purposes[i], &q.section[2 * i], &q.section[2 * i + 1]);
     }
     if (e != ERR_OK) {

@@ -81,7 +81,7 @@ static bool take_id(struct admin_request *r, struct creation *c)
         memcpy(c->keyring_id, id.data, ID_SIZE);
         return true;
     }
-    return text != NULL && strlen(text) == 2 * ID_SIZE && hex_to(text, c->keyring_id, ID_SIZE) == ERR_OK;
+    return text != NULL && strlen(text) == (size_t)2 * ID_SIZE && hex_to(text, c->keyring_id, ID_SIZE) == ERR_OK;
 }
 
 void admin_keyring_create(struct admin_request *r)

@@ -113,7 +113,7 @@ static void invite_with_quorum(struct admin_request *r)
 {
     const struct core_request q = { .verb = CORE_INVITE_CREATE,
                                     .handle = r->handle,
-                                    .number = LIMIT_INVITE_S };
+                                    .number = (uint64_t)LIMIT_INVITE_S };
     admin_core(r, &q, "making the invite", on_invite);
 }
 

@@ -125,7 +125,7 @@ void *admin_state(struct admin_request *r, size_t size, void (*drop)(void *state
 
 /* -- begin --------------------------------------------------------------------------- */
 
-#define ADMIN_MS (2u * LIMIT_CALL_MS) /* a join hands over the whole clone handshake */
+#define ADMIN_MS (UINT64_C(2) * LIMIT_CALL_MS) /* a join hands over the whole clone handshake */
 
 static enum err open_request(struct admin_request *r, const struct frame *frame)
 {

@@ -18,7 +18,7 @@
 #include "appliance/wire.h"
 
 #define DIGEST_SHOWN 8u
-#define LOG_WARN_ENTRIES (LIMIT_RAFT_LOG_ENTRIES / 10 * 8)
+#define LOG_WARN_ENTRIES ((uint64_t)LIMIT_RAFT_LOG_ENTRIES / 10 * 8)
 
 /* -- words ------------------------------------------------------------------------- */
 

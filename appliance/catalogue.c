@@ -85,6 +85,7 @@ static struct row **row_find(struct catalogue *c, const struct ring *ring, const
 static void drop_row(struct catalogue *c, struct row **at)
 {
     struct row *r = *at;
+    assert(r != NULL);
     *at = r->chain;
     use_unlink(c, r);
     *(r->brother != NULL ? &r->brother->sibling : &r->ring->first) = r->sibling;

@@ -160,19 +160,13 @@ static enum err ask_rows(struct request *r)
     if (op->error != ERR_OK || op->next == op->count) {
         return op->error;
     }
-    TRY(store_view_open(r->a->store, &view));
-    while (op->next < op->count && op->in_flight < LIMIT_FIND_IN_FLIGHT) {
-        const unsigned i = op->next;
-        if (!op->row[i].known) {
-            const enum err e = ask_row(r, view, i);
-            if (e == ERR_BUSY && op->in_flight > 0) {
-                return ERR_OK; /* the ring is full: go on when an answer comes */
-            }
-            TRY(e);
-        }
-        op->next++;
+    enum err e = store_view_open(r->a->store, &view);
+    while (e == ERR_OK && op->next < op->count && op->in_flight < LIMIT_FIND_IN_FLIGHT) {
+        e = op->row[op->next].known ? ERR_OK : ask_row(r, view, op->next);
+        op->next += e == ERR_OK ? 1 : 0;
     }
-    return ERR_OK;
+    /* The ring is full: go on when an answer comes. */
+    return e == ERR_BUSY && op->in_flight > 0 ? ERR_OK : e;
 }
 
 static void ask_more(struct request *r)

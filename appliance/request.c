@@ -132,12 +132,22 @@ void *request_state(struct request *r, size_t size, void (*drop)(void *state))
 
 /* -- waits --------------------------------------------------------------------------- */
 
+/* The core no longer knows the handle (restarted, ticket void): the session is over,
+ * and the client opens another with its ticket. */
+static void note_lost_handle(struct request *r, enum err e)
+{
+    if ((e == ERR_LOGIN_REQUIRED || e == ERR_TICKET_EXPIRED) && r->session.login) {
+        sessions_end(r->a->sessions, &r->client->sessions, r->session.id);
+    }
+}
+
 static void on_core(void *arg, enum err e, const struct core_reply *reply)
 {
     struct request *r = arg;
     if (e == ERR_OK && reply == NULL) {
         e = ERR_PROTOCOL;
     }
+    note_lost_handle(r, e);
     r->core_cb(r, e, reply);
 }
 

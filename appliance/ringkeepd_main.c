@@ -196,7 +196,8 @@ static int make_identity(const struct daemon *d)
 static enum err open_core(struct daemon *d)
 {
     int fds[LIMIT_WORKERS * FDS_PER_WORKER];
-    for (unsigned i = 0; i < d->workers * FDS_PER_WORKER; i++) {
+    const unsigned count = d->workers * FDS_PER_WORKER;
+    for (unsigned i = 0; i < count; i++) {
         fds[i] = FIRST_RING_FD + (int)i;
     }
     TRY(core_rings_open(d->a.loop, fds, d->workers, &d->a.rings));

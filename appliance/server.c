@@ -369,7 +369,7 @@ enum err server_send(struct server_conn *c, unsigned type, uint64_t request, con
         return ERR_OK;
     }
     TRY(message_append(&c->out, type, request, message, c->server->o.frame_limit));
-    if (c->out.size > LIMIT_SEND_QUEUE) {
+    if (c->out.size > (size_t)LIMIT_SEND_QUEUE) {
         log_security("door", c->server->o.name, "does not read its answers", err_name(ERR_FULL));
         server_drop(c);
         return ERR_OK;

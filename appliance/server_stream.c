@@ -10,6 +10,10 @@
 #include "base/limits.h"
 #include "base/log.h"
 
+#define STEP ((size_t)16384) /* clear bytes taken at once: one TLS record */
+/* What was sealed at once: the queue and what TLS adds. */
+#define SENDING_LIMIT ((size_t)2 * (size_t)LIMIT_SEND_QUEUE)
+
 /* A bad peer: one line, and out. */
 static void refuse(struct server_conn *c, enum err e)
 {
@@ -53,8 +57,8 @@ static enum err take_clear(struct server_conn *c)
     size_t got = 1;
     while (got > 0 && !closed && !c->closing && !c->ending) {
         uint8_t *room = NULL;
-        TRY(buf_reserve(&c->in, LIMIT_FRAME_UNAUTHENTICATED * 4, limit, &room));
-        TRY(tls_read(c->tls, room, LIMIT_FRAME_UNAUTHENTICATED * 4, &got, &closed));
+        TRY(buf_reserve(&c->in, STEP, limit, &room));
+        TRY(tls_read(c->tls, room, STEP, &got, &closed));
         c->in.size += got;
         TRY(take_frames(c));
     }
@@ -177,7 +181,7 @@ static enum err push(struct server_conn *c, struct bytes pending)
     }
     const struct bytes rest = bytes_of(pending.data + done, pending.size - (size_t)done);
     if (rest.size > 0) {
-        TRY(buf_append(&c->sending, rest, 2 * LIMIT_SEND_QUEUE));
+        TRY(buf_append(&c->sending, rest, SENDING_LIMIT));
     }
     sent(c, pending.size);
     if (c->sending.size == 0) {

@@ -148,6 +148,20 @@ Test(op, a_session_belongs_to_its_connection_and_ends_with_it, .timeout = 60)
     cr_expect_eq(kit_ask(k, FRAME_REFRESH, &m)->error, ERR_LOGIN_REQUIRED);
 }
 
+Test(op, a_handle_that_the_core_lost_ends_its_session, .timeout = 60)
+{
+    KIT;
+    Ringkeep__Refresh m = RINGKEEP__REFRESH__INIT;
+    m.session = open_session(k, true, ERR_OK);
+    k->answer[CORE_REFRESH] = ERR_LOGIN_REQUIRED; /* as after a restart of the core */
+    cr_expect_eq(kit_ask(k, FRAME_REFRESH, &m)->error, ERR_LOGIN_REQUIRED);
+    cr_expect_eq(sessions_count(k->a.sessions), 0);
+    k->answer[CORE_REFRESH] = ERR_OK;
+    cr_expect_eq(kit_ask(k, FRAME_REFRESH, &m)->error, ERR_LOGIN_REQUIRED);
+    m.session = open_session(k, true, ERR_OK);
+    cr_expect_eq(kit_ask(k, FRAME_REFRESH, &m)->error, ERR_OK);
+}
+
 Test(op, a_late_member_asks_the_cluster_once_before_it_says_late, .timeout = 60)
 {
     KIT;
