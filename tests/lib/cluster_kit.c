@@ -671,12 +671,12 @@ void cluster_kit_must_invite(struct cluster_kit *k, unsigned i, struct cluster_k
     }
 }
 
-void cluster_kit_join(struct cluster_kit *k,
-                      unsigned joiner,
-                      const struct cluster_kit_invite *v,
-                      const char (*addresses)[LIMIT_ADDRESS],
-                      unsigned count,
-                      struct cluster_kit_answer *out)
+static void begin_join(struct cluster_kit *k,
+                       unsigned joiner,
+                       const struct cluster_kit_invite *v,
+                       const char (*addresses)[LIMIT_ADDRESS],
+                       unsigned count,
+                       struct cluster_kit_answer *out)
 {
     struct cluster_kit_member *m = &k->member[joiner];
     BUF_SCOPED memory = { 0 };
@@ -705,7 +705,42 @@ void cluster_kit_join(struct cluster_kit *k,
         return;
     }
     assert(out->calls == 0);
-    (void)cluster_kit_until(k, was_answered, out, 40000);
+}
+
+void cluster_kit_join(struct cluster_kit *k,
+                      unsigned joiner,
+                      const struct cluster_kit_invite *v,
+                      const char (*addresses)[LIMIT_ADDRESS],
+                      unsigned count,
+                      struct cluster_kit_answer *out)
+{
+    begin_join(k, joiner, v, addresses, count, out);
+    if (out->error == ERR_OK) {
+        (void)cluster_kit_until(k, was_answered, out, 40000);
+    }
+}
+
+struct cluster_kit_join_under_way {
+    struct cluster_kit_answer answer;
+};
+
+struct cluster_kit_join_under_way *cluster_kit_join_begin(struct cluster_kit *k,
+                                                          unsigned joiner,
+                                                          unsigned donor)
+{
+    static struct cluster_kit_join_under_way j;
+    struct cluster_kit_invite v;
+    char address[1][LIMIT_ADDRESS];
+    cluster_kit_must_invite(k, donor, &v);
+    memcpy(address[0], k->member[donor].join, LIMIT_ADDRESS);
+    begin_join(k, joiner, &v, (const char(*)[LIMIT_ADDRESS])address, 1, &j.answer);
+    assert(j.answer.error == ERR_OK);
+    return &j;
+}
+
+enum err cluster_kit_join_end(const struct cluster_kit_join_under_way *j)
+{
+    return j->answer.calls == 1 ? j->answer.error : ERR_WRONG_STATE;
 }
 
 void cluster_kit_must_join(struct cluster_kit *k, unsigned joiner, unsigned donor)

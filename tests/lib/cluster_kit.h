@@ -96,6 +96,12 @@ void cluster_kit_join(struct cluster_kit *k,
                       const char (*addresses)[LIMIT_ADDRESS],
                       unsigned count,
                       struct cluster_kit_answer *out);
+/* The same, only begun; one at a time. join_end: how it ended, once it has. */
+struct cluster_kit_join_under_way;
+struct cluster_kit_join_under_way *cluster_kit_join_begin(struct cluster_kit *k,
+                                                          unsigned joiner,
+                                                          unsigned donor);
+enum err cluster_kit_join_end(const struct cluster_kit_join_under_way *j);
 void cluster_kit_must_join(struct cluster_kit *k, unsigned joiner, unsigned donor);
 /* What appliance/duties.c does: the newest roster to each core, a beacon of each. */
 void cluster_kit_duties(struct cluster_kit *k);

@@ -267,3 +267,54 @@ Test(cluster_members, a_pair_has_one_voter_and_four_have_three)
     cr_expect_eq(cluster_kit_votes(&k, 0, REPLICA_STANDBY), 1u);
     cluster_kit_close(&k);
 }
+
+Test(cluster_members, many_writes_at_once_are_all_answered_once)
+{
+    static struct cluster_kit k;
+    static struct cluster_kit_answer a[600];
+    three(&k);
+    for (unsigned i = 0; i < 600; i++) {
+        cluster_kit_write(&k, i % 3, 100 + i, i % 2 == 0, 15000, &a[i]);
+    }
+    for (unsigned i = 0; i < 600; i++) {
+        cr_assert(cluster_kit_until(&k, answered, &a[i], 16000));
+        cr_expect_eq(a[i].error, ERR_OK, "%s", err_name(a[i].error));
+    }
+    cluster_kit_run(&k, 300);
+    for (unsigned i = 0; i < 600; i++) {
+        cr_expect_eq(a[i].calls, 1u);
+    }
+    cr_expect(cluster_kit_until(&k, digests_equal, &k, 5000));
+    cluster_kit_close(&k);
+}
+
+static bool has_asked_roster(void *arg)
+{
+    return ((struct cluster_kit_member *)arg)->asked[CORE_ROSTER_SEEN] > 0;
+}
+
+static bool has_two_rows(void *arg)
+{
+    struct cluster_kit *k = arg;
+    struct cluster_member member[LIMIT_MEMBERS];
+    return cluster_members(k->member[0].cluster, member, LIMIT_MEMBERS) == 2;
+}
+
+/* From M4 on the joiner's core has the SMK: the roster must say so. */
+Test(cluster_members, a_joiner_that_dies_after_m4_is_in_the_roster)
+{
+    static struct cluster_kit k;
+    cluster_kit_open(&k);
+    cluster_kit_up(&k, 0);
+    cluster_kit_must_create(&k, 0);
+    cluster_kit_up(&k, 1);
+    struct cluster_kit_join_under_way *j = cluster_kit_join_begin(&k, 1, 0);
+    cr_assert(cluster_kit_until(&k, has_asked_roster, &k.member[0], 10000));
+    k.member[0].hold_core = true;
+    cluster_kit_down(&k, 1);
+    cr_expect_eq(cluster_kit_join_end(j), ERR_CANCELLED);
+    cluster_kit_run(&k, 500); /* the donor sees the link end */
+    k.member[0].hold_core = false;
+    cr_expect(cluster_kit_until(&k, has_two_rows, &k, 5000));
+    cluster_kit_close(&k);
+}
