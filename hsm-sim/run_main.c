@@ -27,7 +27,7 @@
 enum { EXIT_CONFIG = 2, EXIT_NO_RESTART = 78 };
 
 struct child {
-    char name[16];
+    char name[24];
     pid_t pid; /* 0: not running */
     bool down; /* left down for good */
     bool core; /* keeper or worker */

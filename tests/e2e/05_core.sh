@@ -126,8 +126,9 @@ check no_pid_file_is_left never test -e "$m/run.pid"
 [ -n "$second_daemon" ] && check the_daemon_is_gone gone "$second_daemon"
 
 # The launcher killed: the others must not live on without it.
+: >"$m/log/ringkeepd.log"
 start
-until_seen ringkeepd.log '^state=1 ' 3
+until_seen ringkeepd.log '^state=1 '
 keeper=$(pid_of 'ringkeep-hsm keeper') daemon=$(pid_of 'ringkeepd ') worker=$(pid_of 'worker --index 1')
 kill -KILL "$launcher"
 wait "$launcher" 2>/dev/null
