@@ -220,23 +220,31 @@ void admin_keyring_unassign(struct admin_request *r)
 
 /* -- objects ------------------------------------------------------------------------------------ */
 
+#define OBJECT_ROWS 1500u /* of about 64 bytes in one frame */
+
+struct page {
+    struct admin_request *r;
+    uint64_t last; /* handle shown last */
+};
+
 static enum err take_object(void *arg, const uint8_t object_id[ID_SIZE], uint64_t handle, struct bytes blob)
 {
-    struct admin_request *r = arg;
+    struct page *page = arg;
+    struct admin_request *r = page->r;
     struct blob_header h;
-    if (admin_row_count(r) == ADMIN_ROWS) {
+    if (admin_row_count(r) == OBJECT_ROWS) {
         admin_row_end(r);
-        admin_number(r, "more", 1);
+        admin_number(r, "more", page->last); /* the next `after` */
         return ERR_NOTFOUND;
     }
     if (blob_parse(blob, &h) != ERR_OK) {
         return ERR_CORRUPT;
     }
+    page->last = handle;
     admin_row_begin(r);
-    admin_hex(r, "object", bytes_of(object_id, ID_SIZE));
+    admin_data(r, "id", bytes_of(object_id, ID_SIZE));
     admin_number(r, "handle", handle);
     admin_number(r, "generation", h.generation);
-    admin_text(r, "kind", h.kind == BLOB_PUBLIC ? "public" : "private");
     admin_row_end(r);
     return ERR_OK;
 }
@@ -245,6 +253,7 @@ void admin_objects(struct admin_request *r)
 {
     uint8_t id[ID_SIZE];
     STORE_VIEW_SCOPED *view = NULL;
+    struct page page = { r, 0 };
     const char *after = admin_argument(r, "after"); /* handle of the last row shown */
     const uint64_t from = after == NULL ? 0 : strtoull(after, NULL, 10);
     enum err e = store_view_open(r->a->store, &view);
@@ -257,7 +266,7 @@ void admin_objects(struct admin_request *r)
     }
     admin_hex(r, "keyring", bytes_of(id, ID_SIZE));
     admin_number(r, "index", store_view_index(view));
-    e = query_objects_by_handle(view, id, from, ADMIN_ROWS + 1, take_object, r);
+    e = query_objects_by_handle(view, id, from, OBJECT_ROWS + 1, take_object, &page);
     if (e != ERR_OK && e != ERR_NOTFOUND) {
         admin_fail(r, e, NULL);
         return;

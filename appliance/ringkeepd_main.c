@@ -256,7 +256,7 @@ static enum err open_parts(struct daemon *d)
     struct appliance *a = &d->a;
     TRY(executor_thread_open(a->loop, APPLIER_QUEUE, &d->applier));
     TRY(open_core(d));
-    TRY(catalogue_open(LIMIT_CATALOGUE, &a->catalogue));
+    TRY(catalogue_open((size_t)LIMIT_CATALOGUE, &a->catalogue));
     TRY(sessions_open(a->core, a->random, a->catalogue, &a->sessions));
     TRY(logins_open(&a->logins));
     TRY(open_cluster(d));
