@@ -107,30 +107,6 @@ void ringkeep_set_call_ms(struct ringkeep_client *c, uint64_t ms)
     client_unlock(c);
 }
 
-bool ringkeep_seen(struct ringkeep_client *c, uint8_t incarnation[16], uint64_t *index)
-{
-    client_lock(c);
-    const bool seen = c->have_incarnation && c->index > 0;
-    memcpy(incarnation, c->incarnation, ID_SIZE);
-    *index = c->index;
-    client_unlock(c);
-    return seen;
-}
-
-void ringkeep_set_seen(struct ringkeep_client *c, const uint8_t incarnation[16], uint64_t index)
-{
-    client_lock(c);
-    memcpy(c->incarnation, incarnation, ID_SIZE);
-    c->have_incarnation = true;
-    c->index = index;
-    client_unlock(c);
-}
-
-const char *ringkeep_state_path(const struct ringkeep_client *c)
-{
-    return c->config.state;
-}
-
 unsigned ringkeep_login_role(struct ringkeep_client *c, const uint8_t keyring_id[16])
 {
     client_lock(c);

@@ -106,7 +106,8 @@ static enum err fill_arguments(struct shell *s, const struct shell_ask *ask, str
     for (size_t i = 0; i < ask->extra_count; i++) {
         l->message[l->count] = empty;
         l->message[l->count].name = borrow(ask->extra[i].name);
-        l->message[l->count].has_data = 1;
+        l->message[l->count].text = borrow(ask->extra[i].text);
+        l->message[l->count].has_data = ask->extra[i].text == NULL;
         l->message[l->count].data = client_pb_of(ask->extra[i].data.data, ask->extra[i].data.size);
         l->count++;
     }

@@ -190,7 +190,7 @@ enum err shell_client_register(struct shell *s)
     ask.verb = verb_admin("client register");
     ask.argument = s->argument;
     ask.argument_count = 1;
-    ask.extra[0] = (struct shell_extra){ "spki", buf_bytes(&spki) };
+    ask.extra[0] = (struct shell_extra){ "spki", buf_bytes(&spki), NULL };
     ask.extra_count = 1;
     TRY(admin_verb_ask(s, &ask, &r));
     if (folder != NULL) {

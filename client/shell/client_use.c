@@ -1,61 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libringkeep from the command line: opening, keyrings by name, login. */
-#include <inttypes.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/ringkeep_internal.h"
 #include "client/shell/parts.h"
 
-/* -- what the last command saw ------------------------------------------------------ */
-
-/* "incarnation index" beside login.state. Only a hint: a file that cannot be read
- * or written costs nothing but reading what one has just written. */
-static bool seen_path(const struct ringkeep_client *c, char out[PATH_MAX])
-{
-    const int n = snprintf(out, PATH_MAX, "%s.seen", ringkeep_state_path(c));
-    return n > 0 && n < PATH_MAX;
-}
-
-static void load_seen(struct ringkeep_client *c)
-{
-    char path[PATH_MAX], hex[2 * ID_SIZE + 1] = "";
-    uint8_t incarnation[ID_SIZE];
-    uint64_t index = 0;
-    FILE *file = seen_path(c, path) ? fopen(path, "re") : NULL;
-    if (file == NULL) {
-        return;
-    }
-    const int got = fscanf(file, "%32s %" SCNu64, hex, &index); /* NOLINT(cert-err34-c): a hint */
-    (void)fclose(file);
-    if (got == 2 && hex_to(hex, incarnation, ID_SIZE) == ERR_OK) {
-        ringkeep_set_seen(c, incarnation, index);
-    }
-}
-
-static void save_seen(struct ringkeep_client *c)
-{
-    char path[PATH_MAX], line[64], hex[2 * ID_SIZE + 1];
-    uint8_t incarnation[ID_SIZE];
-    uint64_t index = 0;
-    struct shell silent = { .err = fopen("/dev/null", "we") };
-    if (silent.err == NULL) {
-        return;
-    }
-    if (ringkeep_seen(c, incarnation, &index) && seen_path(c, path)) {
-        (void)snprintf(line, sizeof(line), "%s %" PRIu64 "\n", hex_from(bytes_of(incarnation, ID_SIZE), hex), index);
-        (void)!shell_file_write(&silent, path, bytes_of_text(line), 0600, true);
-    }
-    (void)fclose(silent.err);
-}
-
 enum err client_use_open(struct shell *s, struct ringkeep_client **out)
 {
     const char *text = "";
     const int e = ringkeep_open(s->options.config, out, &text);
     if (e == ERR_OK) {
-        load_seen(*out);
         return ERR_OK;
     }
     return shell_say(s, e == ERR_NOTFOUND ? ERR_CONFIG : (enum err)e, "%s", text);
@@ -63,10 +18,7 @@ enum err client_use_open(struct shell *s, struct ringkeep_client **out)
 
 void client_use_close(struct ringkeep_client **c)
 {
-    if (*c != NULL) {
-        save_seen(*c);
-        ringkeep_close(*c);
-    }
+    ringkeep_close(*c);
 }
 
 enum err client_use_fail(struct shell *s, enum err e, const char *what)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the command shows: aligned text for people, or one JSON object. Text from
  * a member is shown with its control characters replaced. */
+#include <assert.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,17 +98,17 @@ void output_failure(struct shell *s, enum err e)
 
 void output_table(struct shell *s, const char *const *cells, size_t columns, size_t rows)
 {
+    size_t width[COLUMNS] = { 0 };
+    assert(columns <= COLUMNS);
+    for (size_t i = 0; i < rows * columns; i++) {
+        const size_t size = cells[i] == NULL ? 0 : strlen(cells[i]);
+        width[i % columns] = size > width[i % columns] ? size : width[i % columns];
+    }
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < columns; c++) {
-            size_t width = 0;
-            for (size_t k = 0; k < rows; k++) {
-                const char *cell = cells[k * columns + c];
-                const size_t size = cell == NULL ? 0 : strlen(cell);
-                width = size > width ? size : width;
-            }
             const char *cell = cells[r * columns + c];
             const bool last = c + 1 == columns;
-            (void)fprintf(s->out, "%-*s%s", last ? 0 : (int)width, cell == NULL ? "" : cell, last ? "\n" : "  ");
+            (void)fprintf(s->out, "%-*s%s", last ? 0 : (int)width[c], cell == NULL ? "" : cell, last ? "\n" : "  ");
         }
     }
 }

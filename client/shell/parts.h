@@ -85,6 +85,7 @@ enum err challenge_seal(struct shell *s,
 struct shell_extra {
     const char *name; /* of an argument beside those of the line */
     struct bytes data;
+    const char *text; /* instead of data */
 };
 struct shell_ask {
     const struct shell_verb *verb;

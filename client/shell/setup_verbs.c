@@ -121,7 +121,7 @@ enum err shell_keyring_create(struct shell *s)
     struct shell_ask ask = ask_of(s);
     random_fill(random_system(), id, sizeof(id));
     ask.keyring_id = id;
-    ask.extra[0] = (struct shell_extra){ "keyring_id", bytes_of(id, sizeof(id)) };
+    ask.extra[0] = (struct shell_extra){ "keyring_id", bytes_of(id, sizeof(id)), NULL };
     ask.extra_count = 1;
     TRY(admin_verb_ask(s, &ask, &r));
     return output_reply(s, &r);

@@ -90,6 +90,7 @@ enum err shell_client_init(struct shell *s);
 enum err shell_client_register(struct shell *s);
 enum err shell_keyring_create(struct shell *s);
 enum err shell_keyring_passwd(struct shell *s);
+enum err shell_objects(struct shell *s);
 enum err shell_slots(struct shell *s);
 enum err shell_key_generate(struct shell *s);
 enum err shell_key_list(struct shell *s);
