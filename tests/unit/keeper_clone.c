@@ -118,6 +118,23 @@ Test(keeper_clone, a_beacon_of_another_member_does_not_serve)
     kit_drop(&d);
 }
 
+Test(keeper_clone, a_beacon_that_was_changed_does_not_serve)
+{
+    struct kit d, j;
+    uint8_t beacon[128];
+    open_pair(&d, &j);
+    kit_beacon(&j, beacon);
+    cr_assert_eq(kit_restart(&j), ERR_OK);
+    for (unsigned at = 0; at < sizeof beacon; at++) {
+        beacon[at] ^= 1;
+        cr_expect_eq(inherit(&d, &j, bytes_of(beacon, 128)), ERR_REFUSED, "byte %u", at);
+        beacon[at] ^= 1;
+    }
+    cr_expect_eq(inherit(&d, &j, bytes_of(beacon, 128)), ERR_OK);
+    kit_drop(&j);
+    kit_drop(&d);
+}
+
 Test(keeper_clone, a_stranger_does_not_inherit)
 {
     struct kit d, j, other;
@@ -179,6 +196,33 @@ Test(keeper_clone, a_removed_member_does_not_inherit)
     d.roster_size = old_size;
     cr_expect_eq(inherit(&d, &j, bytes_of(beacon, 128)), ERR_REFUSED);
     cr_expect_eq(kit_roster_seen(&d, &d), ERR_REFUSED);
+    kit_drop(&j);
+    kit_drop(&d);
+}
+
+Test(keeper_clone, a_joiner_that_has_seen_more_takes_nothing_older)
+{
+    struct kit d, j;
+    struct kit ahead = { 0 };
+    struct roster roster = { 0 };
+    struct smk_opener opener;
+    uint8_t beacon[128];
+    open_pair(&d, &j);
+    keeper_test_opener(d.keeper, SMK_ROSTER, &opener);
+    cr_assert_eq(
+        roster_open(bytes_of(d.roster, d.roster_size), d.status.cluster_id, &opener, &roster),
+        ERR_OK);
+    roster.version++;
+    cr_assert_eq(roster_seal(&roster, &opener, ahead.roster, &ahead.roster_size), ERR_OK);
+    cr_assert_eq(kit_roster_seen(&j, &ahead), ERR_OK);
+    kit_beacon(&j, beacon);
+    cr_assert_eq(kit_restart(&j), ERR_OK);
+    cr_expect_eq(inherit(&d, &j, bytes_of(beacon, 128)), ERR_REFUSED);
+    kit_status(&j);
+    cr_expect_eq(j.status.state, (unsigned)CORE_MEMBER);
+    cr_assert_eq(kit_roster_seen(&d, &j), ERR_OK);
+    memcpy(d.roster, j.roster, j.roster_size);
+    cr_expect_eq(inherit(&d, &j, bytes_of(beacon, 128)), ERR_OK);
     kit_drop(&j);
     kit_drop(&d);
 }

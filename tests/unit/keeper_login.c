@@ -217,6 +217,75 @@ Test(keeper_login, the_count_is_on_disk_before_the_comparison)
     kit_drop(&c);
 }
 
+/* Many scrypt threads that stand still until the test lets them go. */
+struct queue {
+    struct held job[8];
+    unsigned count;
+};
+
+static enum err enqueue(void *impl, executor_work_cb work, executor_done_cb done, void *arg)
+{
+    struct queue *q = impl;
+    q->job[q->count++] = (struct held){ work, done, arg, 0 };
+    return ERR_OK;
+}
+
+static void let_go(const struct held *h)
+{
+    h->work(h->arg);
+    h->done(h->arg);
+}
+
+static void ask_so(struct kit *c, const char *pin, enum err *answer)
+{
+    struct kit_envelope e;
+    const struct kit_pin p = { .verb = 1, .role = 1, .kr_id = c->status.core_id, .pin = pin };
+    kit_seal(c, &p, &e);
+    const struct core_request q = {
+        .verb = CORE_LOGIN_CORE,
+        .number = 1,
+        .section = { bytes_of(e.challenge, 16), bytes_of(e.envelope, 593) },
+    };
+    *answer = ERR_COUNT;
+    keeper_answer(c->keeper, &q, false, note_error, answer);
+}
+
+Test(keeper_login, a_full_count_with_comparisons_under_way_waits)
+{
+    struct kit c;
+    struct queue queue = { 0 };
+    const struct executor executor = { enqueue, NULL, &queue };
+    struct keeper *slow = NULL;
+    enum err answer[5];
+    uint64_t handle = 0;
+    kit_init(&c);
+    kit_must_initialise(&c);
+    struct keeper_options o = { .state_fd = { c.fd[0], c.fd[1] },
+                                .clock = &c.clock,
+                                .scrypt = &executor };
+    cr_assert_eq(secret_copy(&o.mtk, bytes_of(c.mtk, 32)), ERR_OK);
+    cr_assert_eq(keeper_open(&o, &slow), ERR_OK);
+    keeper_close(c.keeper);
+    c.keeper = slow;
+    ask_so(&c, "wrong-password", &answer[0]);
+    ask_so(&c, KIT_SO, &answer[1]);
+    ask_so(&c, "wrong-password", &answer[2]);
+    ask_so(&c, KIT_SO, &answer[3]);
+    cr_expect_eq(answer[3], ERR_BUSY, "three are under way");
+    let_go(&queue.job[0]);
+    cr_expect_eq(answer[0], ERR_PIN_INCORRECT);
+    let_go(&queue.job[1]);
+    cr_expect_eq(answer[1], ERR_OK, "leaves the count of the one under way");
+    let_go(&queue.job[2]);
+    cr_expect_eq(answer[2], ERR_PIN_INCORRECT);
+    kit_status(&c);
+    cr_expect_eq(c.status.state, (unsigned)CORE_INITIALISED);
+    cr_assert_eq(kit_restart(&c), ERR_OK);
+    cr_expect_eq(kit_login_core(&c, 1, "wrong-password", &handle), ERR_PIN_INCORRECT);
+    cr_expect_eq(kit_login_core(&c, 1, KIT_SO, &handle), ERR_OK);
+    kit_drop(&c);
+}
+
 /* -- envelopes --------------------------------------------------------------- */
 
 struct twist {
