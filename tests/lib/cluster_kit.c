@@ -757,7 +757,7 @@ void cluster_kit_must_join(struct cluster_kit *k, unsigned joiner, unsigned dono
     assert(a.calls == 1 && a.error == ERR_OK);
 }
 
-static void client_hash(unsigned number, uint8_t out[32])
+void cluster_kit_client_hash(unsigned number, uint8_t out[32])
 {
     memset(out, 0x43, 32);
     put_u32(out, number);
@@ -773,68 +773,10 @@ void cluster_kit_write(struct cluster_kit *k,
     Ringkeep__ClientPut put = RINGKEEP__CLIENT_PUT__INIT;
     uint8_t hash[32];
     char name[32];
-    client_hash(number, hash);
+    cluster_kit_client_hash(number, hash);
     (void)snprintf(name, sizeof name, "client-%u", number);
     put.spki_hash = binary(bytes_of(hash, 32));
     put.name = name;
     put.cert = binary(bytes_of(hash, 32));
     propose(k, i, RINGKEEP__COMMAND__VERB_CLIENT_PUT, &put, request_id, timeout_ms, out);
-}
-
-bool cluster_kit_has_client(struct cluster_kit *k, unsigned i, unsigned number)
-{
-    STORE_VIEW_SCOPED *view = NULL;
-    void *row = NULL;
-    uint8_t hash[32];
-    client_hash(number, hash);
-    if (store_view_open(k->member[i].store, &view) != ERR_OK ||
-        query_client(view, hash, &row) != ERR_OK) {
-        return false;
-    }
-    query_drop(row);
-    return true;
-}
-
-unsigned cluster_kit_leader(struct cluster_kit *k)
-{
-    for (unsigned i = 0; i < CLUSTER_KIT_MEMBERS; i++) {
-        struct replica_status s = { 0 };
-        if (k->member[i].up && !k->member[i].frozen) {
-            cluster_replica_status(k->member[i].cluster, &s);
-        }
-        if (s.leader_ready) {
-            return i;
-        }
-    }
-    return CLUSTER_KIT_MEMBERS;
-}
-
-unsigned cluster_kit_votes(struct cluster_kit *k, unsigned i, enum replica_vote vote)
-{
-    struct cluster_member member[LIMIT_MEMBERS];
-    const unsigned count = cluster_members(k->member[i].cluster, member, LIMIT_MEMBERS);
-    unsigned n = 0;
-    for (unsigned at = 0; at < count; at++) {
-        n += member[at].vote == vote ? 1 : 0;
-    }
-    return n;
-}
-
-bool cluster_kit_digests_equal(struct cluster_kit *k)
-{
-    uint8_t digest[CLUSTER_KIT_MEMBERS][DIGEST_SIZE];
-    unsigned n = 0;
-    for (unsigned i = 0; i < CLUSTER_KIT_MEMBERS; i++) {
-        STORE_VIEW_SCOPED *view = NULL;
-        if (k->member[i].up && store_view_open(k->member[i].store, &view) == ERR_OK) {
-            store_view_digest(view, digest[n]);
-            n++;
-        }
-    }
-    for (unsigned i = 1; i < n; i++) {
-        if (memcmp(digest[0], digest[i], DIGEST_SIZE) != 0) {
-            return false;
-        }
-    }
-    return n > 0;
 }

@@ -114,6 +114,7 @@ void cluster_kit_write(struct cluster_kit *k,
                        bool request_id,
                        unsigned timeout_ms,
                        struct cluster_kit_answer *out);
+void cluster_kit_client_hash(unsigned number, uint8_t out[32]);
 bool cluster_kit_has_client(struct cluster_kit *k, unsigned i, unsigned number);
 unsigned cluster_kit_leader(struct cluster_kit *k); /* CLUSTER_KIT_MEMBERS: none */
 /* A command that goes through `ask`, put to the core and answered at once. */
