@@ -185,7 +185,7 @@ enum err keeper_challenge_spend(struct keeper *k, const uint8_t c[ID_SIZE])
     enum err e = ERR_REFUSED;
     for (unsigned i = 0; i < LIMIT_CHALLENGES; i++) {
         struct keeper_challenge *x = &k->challenge[i];
-        if (x->until_ms > now && memcmp(x->value, c, ID_SIZE) == 0) {
+        if (x->until_ms > now && keeper_same_id(x->value, c)) {
             x->until_ms = 0;
             e = ERR_OK;
         }

@@ -67,7 +67,7 @@ static struct keeper_donor *place_for(struct keeper *k, const uint8_t joiner_id[
     struct keeper_donor *place = NULL;
     for (unsigned i = 0; i < LIMIT_CLONE_RUNS; i++) {
         struct keeper_donor *d = &k->donor[i];
-        if (d->id != 0 && memcmp(d->params.joiner_id, joiner_id, ID_SIZE) == 0) {
+        if (d->id != 0 && keeper_same_id(d->params.joiner_id, joiner_id)) {
             wipe_run(d);
         }
         place = place == NULL && d->id == 0 ? d : place;
@@ -86,7 +86,7 @@ static enum err check_invite(struct keeper *k,
     const uint64_t now = keeper_now_s(k);
     TRY(keeper_section(q, 2, 1));
     TRY(invite_open(q->section[1], k->state.cluster_id, &k->opener[SMK_INVITE], now, out));
-    if (memcmp(out->invite_id, request->invite_id, ID_SIZE) != 0) {
+    if (!keeper_same_id(out->invite_id, request->invite_id)) {
         return ERR_WRONG_KEY;
     }
     const struct keeper_invite *known = keeper_invite_find(&k->state, request->invite_id);
@@ -114,11 +114,11 @@ static enum err check_inherit(struct keeper *k,
 {
     struct roster_beacon beacon;
     const struct blob_roster_row *row = roster_find_active(roster, request->joiner_id);
-    if (row == NULL || memcmp(row->id_pub, request->id_pub, sizeof row->id_pub) != 0) {
+    if (row == NULL || !keeper_same_key(row->id_pub, request->id_pub)) {
         return ERR_IDENTITY;
     }
     TRY(roster_beacon_verify(q->section[3], k->state.cluster_id, row->id_pub, &beacon));
-    if (memcmp(beacon.member_id, request->joiner_id, ID_SIZE) != 0) {
+    if (!keeper_same_id(beacon.member_id, request->joiner_id)) {
         return ERR_IDENTITY;
     }
     d->beacon_s = beacon.time;
@@ -165,7 +165,7 @@ static enum err judge(struct keeper *k,
     struct roster roster;
     TRY(clone_request_decode(q->section[0], request));
     TRY(keeper_roster_see(k, q->section[4], &roster));
-    if (memcmp(request->cluster_id, k->state.cluster_id, ID_SIZE) != 0) {
+    if (!keeper_same_id(request->cluster_id, k->state.cluster_id)) {
         return ERR_WRONG_KEY;
     }
     if (q->number == CLONE_JOIN) {

@@ -145,7 +145,7 @@ void keeper_handles_end_epoch(struct keeper_handles *h,
     for (struct keeper_handle *x = h->newest; x != NULL; x = next) {
         next = x->older;
         if (!x->admin && x->role != 0 && x->ticket.epoch < epoch &&
-            memcmp(x->ticket.keyring_id, keyring_id, ID_SIZE) == 0) {
+            bytes_equal(bytes_of(x->ticket.keyring_id, ID_SIZE), bytes_of(keyring_id, ID_SIZE))) {
             keeper_handles_drop(h, x);
         }
     }

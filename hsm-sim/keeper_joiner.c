@@ -200,17 +200,17 @@ static enum err judge_gift(struct keeper *k, const struct clone_params *p, struc
     TRY(smk_kk_id(g->taken.cuk, p->cluster_id, cuk_id));
     const struct blob_roster_row *donor = roster_find_active(&g->roster, p->donor_id);
     const struct blob_roster_row *me = roster_find(&g->roster, k->state.core_id);
-    if (memcmp(cuk_id, g->home.kk_id, ID_SIZE) != 0 || donor == NULL ||
-        memcmp(donor->id_pub, p->donor_id_pub, sizeof donor->id_pub) != 0 ||
-        g->roster.version < p->roster_version || g->taken.set.lk_version < k->state.lk_version) {
+    if (!keeper_same_id(cuk_id, g->home.kk_id) || donor == NULL ||
+        !keeper_same_key(donor->id_pub, p->donor_id_pub) || g->roster.version < p->roster_version ||
+        g->taken.set.lk_version < k->state.lk_version) {
         return ERR_REFUSED;
     }
     if (p->purpose == CLONE_JOIN) {
         return me == NULL ? ERR_OK : ERR_EXISTS;
     }
     TRY(keeper_state_roster(&k->state, &own));
-    const bool known = me != NULL && me->state == BLOB_ROSTER_ACTIVE &&
-                       memcmp(me->id_pub, k->id_pub, sizeof me->id_pub) == 0;
+    const bool known =
+        me != NULL && me->state == BLOB_ROSTER_ACTIVE && keeper_same_key(me->id_pub, k->id_pub);
     return known && g->roster.version >= own.version && g->home.version >= k->state.home.version
                ? ERR_OK
                : ERR_REFUSED;

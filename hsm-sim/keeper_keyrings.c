@@ -56,7 +56,7 @@ static enum err open_ticket(struct keeper *k,
     enum err e = blob_ticket_parse(sealed, &h);
     if (e == ERR_OK) {
         TRY(smk_tk_id(k->set.tk, tk_id));
-        if (memcmp(tk_id, h.tk_id, ID_SIZE) != 0) {
+        if (!keeper_same_id(tk_id, h.tk_id)) {
             return ERR_TICKET_EXPIRED;
         }
         e = ticket_open(sealed, k->set.tk, record->owner_id, out);

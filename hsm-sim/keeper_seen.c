@@ -55,7 +55,7 @@ enum err keeper_home_see(struct keeper *k, struct bytes sealed, bool *newer)
         return keeper_refuse(k, "record", "cluster record not accepted", e);
     }
     TRY(smk_kk_id(k->cuk, k->state.cluster_id, id));
-    if (memcmp(id, r.kk_id, ID_SIZE) != 0) {
+    if (!keeper_same_id(id, r.kk_id)) {
         record_wipe(&r);
         return keeper_refuse(k, "record", "cluster record of another partition key", ERR_WRONG_KEY);
     }

@@ -407,7 +407,7 @@ struct keeper_floor *keeper_floor_find(struct keeper_state *s, const uint8_t key
 {
     for (unsigned i = 0; i < LIMIT_KEYRING_FLOORS; i++) {
         struct keeper_floor *f = &s->floor[i];
-        if (f->used != 0 && memcmp(f->keyring_id, keyring_id, ID_SIZE) == 0) {
+        if (f->used != 0 && keeper_same_id(f->keyring_id, keyring_id)) {
             return f;
         }
     }
@@ -442,7 +442,7 @@ struct keeper_invite *keeper_invite_find(struct keeper_state *s, const uint8_t i
 {
     for (unsigned i = 0; i < KEEPER_INVITES; i++) {
         struct keeper_invite *v = &s->invite[i];
-        if (v->expiry != 0 && memcmp(v->invite_id, invite_id, ID_SIZE) == 0) {
+        if (v->expiry != 0 && keeper_same_id(v->invite_id, invite_id)) {
             return v;
         }
     }
@@ -481,5 +481,5 @@ enum err keeper_state_roster(const struct keeper_state *s, struct roster *out)
     for (unsigned i = 0; i < h.count; i++) {
         blob_roster_row(sealed, i, &out->row[i]);
     }
-    return memcmp(h.cluster_id, s->cluster_id, ID_SIZE) == 0 ? ERR_OK : ERR_WRONG_KEY;
+    return keeper_same_id(h.cluster_id, s->cluster_id) ? ERR_OK : ERR_WRONG_KEY;
 }

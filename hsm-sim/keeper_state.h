@@ -15,6 +15,16 @@
 #define KEEPER_INVITES 256u /* invites that this donor has seen; each until it expires */
 #define KEEPER_KEYRING_ROLES 4u
 
+/* Ids and public keys; never secrets. */
+static inline bool keeper_same_id(const uint8_t a[ID_SIZE], const uint8_t b[ID_SIZE])
+{
+    return bytes_equal(bytes_of(a, ID_SIZE), bytes_of(b, ID_SIZE));
+}
+static inline bool keeper_same_key(const uint8_t a[32], const uint8_t b[32])
+{
+    return bytes_equal(bytes_of(a, 32), bytes_of(b, 32));
+}
+
 /* What this core knows of a keyring that it has served. */
 struct keeper_floor {
     uint8_t keyring_id[ID_SIZE];

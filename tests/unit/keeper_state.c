@@ -151,7 +151,7 @@ Test(keeper_state, the_oldest_idle_floor_makes_room)
 Test(keeper_state, spent_invites_are_kept_until_they_expire)
 {
     struct keeper_state *s = make_state(0, KEEPER_INVITES);
-    uint8_t id[ID_SIZE] = { 0xbb };
+    uint8_t id[ID_SIZE] = { 0, 0, 0xbb };
     cr_expect_null(keeper_invite_use(s, id, 5000, 999), "full, none expired");
     cr_assert_not_null(keeper_invite_use(s, id, 5000, 1000));
     cr_expect_not_null(keeper_invite_find(s, id));
