@@ -29,7 +29,7 @@ static void finish(struct certificate *c, enum err e)
     certificate_cb cb = c->cb;
     c->asking = false;
     c->cb = NULL;
-    if (e != ERR_OK) {
+    if (e != ERR_OK && e != ERR_SEALED) {
         log_warn("server certificate: %s", err_text(e));
     }
     if (cb != NULL) {

@@ -149,33 +149,10 @@ static enum err check_view(struct request *r, const struct store_view *view)
     return check_keyring(r, view);
 }
 
-static void run(struct request *r);
-
-static void on_fresh(struct request *r, enum err e, uint64_t index)
-{
-    (void)index;
-    if (e != ERR_OK) {
-        request_fail(r, e);
-        return;
-    }
-    run(r);
-}
-
 /* The handler runs inside the view that the checks were made in. */
-static void run(struct request *r)
+static void run_in(struct request *r, struct store_view *view)
 {
-    uint64_t min_index = 0;
-    STORE_VIEW_SCOPED *view = NULL;
-    enum err e = store_view_open(r->a->store, &view);
-    if (e == ERR_OK && field_u64(r, "min_index", &min_index) && min_index > store_view_index(view)) {
-        store_view_close(view);
-        view = NULL;
-        request_visible(r, min_index, on_fresh);
-        return;
-    }
-    if (e == ERR_OK) {
-        e = check_view(r, view);
-    }
+    const enum err e = check_view(r, view);
     if (e == ERR_IDENTITY) {
         refuse_identity(r);
         return;
@@ -187,6 +164,43 @@ static void run(struct request *r)
     r->index = store_view_index(view);
     r->view = view;
     r->row->handler(r);
+}
+
+/* A view opened now is fresh enough, though its own index may be lower: an index can
+ * be that of a barrier, which changes nothing in the store (consistency.md 6). */
+static void on_fresh(struct request *r, enum err e, uint64_t index)
+{
+    STORE_VIEW_SCOPED *view = NULL;
+    (void)index;
+    if (e == ERR_OK) {
+        e = store_view_open(r->a->store, &view);
+    }
+    if (e != ERR_OK) {
+        request_fail(r, e);
+        return;
+    }
+    run_in(r, view);
+}
+
+static void run(struct request *r)
+{
+    uint64_t min_index = 0;
+    struct replica_status before; /* the view: what is visible now is in it */
+    STORE_VIEW_SCOPED *view = NULL;
+    cluster_replica_status(r->a->cluster, &before);
+    const enum err e = store_view_open(r->a->store, &view);
+    if (e != ERR_OK) {
+        request_fail(r, e);
+        return;
+    }
+    if (field_u64(r, "min_index", &min_index) && min_index > store_view_index(view) &&
+        min_index > before.visible_index) {
+        store_view_close(view);
+        view = NULL;
+        request_visible(r, min_index, on_fresh);
+        return;
+    }
+    run_in(r, view);
 }
 
 /* One that was unknown may have been registered meanwhile. */

@@ -289,7 +289,7 @@ static void as_member(struct duties *d)
     }
     d->view = NULL;
     const bool no_door = d->a->clients != NULL && !client_door_listening(d->a->clients);
-    if (news || d->rounds % CERTIFICATE_ROUNDS == 0 || (no_door && d->rounds % SWEEP_ROUNDS == 0)) {
+    if (news || d->rounds % CERTIFICATE_ROUNDS == 0 || no_door) {
         certificate_renew(&d->certificate, NULL, NULL);
     }
 }

@@ -13,6 +13,8 @@
 
 #include "appliance/wire.h"
 
+#define FRESH_MS 1000u /* how long a first hello waits for the leader's word */
+
 /* -- hello ----------------------------------------------------------------------- */
 
 static void fill_map(const struct request *r,
@@ -34,18 +36,13 @@ static void fill_map(const struct request *r,
     }
 }
 
-void op_hello(struct request *r)
+static void answer_hello(struct request *r)
 {
-    const Ringkeep__Hello *hello = r->message;
     struct cluster_member members[LIMIT_MEMBERS];
     Ringkeep__MapMember rows[LIMIT_MEMBERS], *pointers[LIMIT_MEMBERS];
     Ringkeep__Map map = RINGKEEP__MAP__INIT;
     Ringkeep__Reply reply = RINGKEEP__REPLY__INIT;
     uint8_t id[ID_SIZE], member[ID_SIZE];
-    if (hello->major != PROTOCOL_MAJOR) {
-        request_fail(r, ERR_UNSUPPORTED);
-        return;
-    }
     const unsigned count = cluster_members(r->a->cluster, members, LIMIT_MEMBERS);
     fill_map(r, members, count, rows, pointers);
     map.epoch = cluster_map_epoch(r->a->cluster);
@@ -59,6 +56,30 @@ void op_hello(struct request *r)
     reply.has_member_id = 1;
     reply.member_id = wire_array(member, sizeof member);
     request_reply(r, &reply);
+}
+
+static void on_fresh(struct request *r, enum err e, uint64_t index)
+{
+    r->index = e == ERR_OK ? index : r->index; /* no quorum: what this member has */
+    answer_hello(r);
+}
+
+/* A program that has seen nothing yet begins behind a barrier: a keyring assigned or
+ * a password changed by another program a moment ago at another member is there. */
+void op_hello(struct request *r)
+{
+    const Ringkeep__Hello *hello = r->message;
+    if (hello->major != PROTOCOL_MAJOR) {
+        request_fail(r, ERR_UNSUPPORTED);
+        return;
+    }
+    if (hello->has_min_index || !cluster_is_member(r->a->cluster)) {
+        answer_hello(r);
+        return;
+    }
+    const uint64_t patience = clock_mono_ms(r->a->clock) + FRESH_MS;
+    r->deadline_ms = patience < r->deadline_ms ? patience : r->deadline_ms;
+    request_barrier(r, on_fresh);
 }
 
 /* -- slots ------------------------------------------------------------------------- */

@@ -124,6 +124,8 @@ static enum err say_hello(struct client_call *call)
     hello.minor = PROTOCOL_MINOR;
     hello.software = software;
     struct ringkeep_client *c = call->client;
+    hello.min_index = client_call_index(c);
+    hello.has_min_index = hello.min_index != 0;
     TRY(client_call_exchange(call, FRAME_HELLO, &hello, &arena, &reply));
     if (reply->has_cluster_id &&
         !bytes_equal(client_pb_bytes(reply->cluster_id), bytes_of(c->config.cluster_id, ID_SIZE))) {
