@@ -30,7 +30,7 @@
 #define FIRST_FD 3
 #define TICK_MS 5000
 /* Two scrypts of 2^17 and what the keeper itself comes to hold. */
-#define MEMORY (2u * 160u * 1024u * 1024u + 64u * 1024u * 1024u)
+#define MEMORY ((size_t)384 * 1024 * 1024)
 #define HEAD WORKER_LOOP_FRAME_HEAD
 
 static int say(int code, const char *what, const char *which)

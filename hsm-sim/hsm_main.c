@@ -17,7 +17,7 @@
 #include "hsm-sim/worker_loop.h"
 
 #define WORKER_FDS 7
-#define WORKER_MEMORY (96u * 1024u * 1024u)
+#define WORKER_MEMORY ((size_t)96 * 1024 * 1024)
 
 static struct worker_loop *running; /* for the signal handler */
 

@@ -167,16 +167,17 @@ void keeper_deauthorize(struct keeper *k)
 enum err keeper_challenge_make(struct keeper *k, uint8_t out[ID_SIZE])
 {
     const uint64_t now = clock_boot_ms(k->clock);
-    for (unsigned i = 0; i < LIMIT_CHALLENGES; i++) {
-        struct keeper_challenge *c = &k->challenge[i];
-        if (c->until_ms <= now) {
-            TRY(crypt_random(c->value, ID_SIZE));
-            c->until_ms = now + LIMIT_CHALLENGE_S * 1000u;
-            memcpy(out, c->value, ID_SIZE);
-            return ERR_OK;
-        }
+    struct keeper_challenge *c = NULL;
+    for (unsigned i = 0; c == NULL && i < LIMIT_CHALLENGES; i++) {
+        c = k->challenge[i].until_ms <= now ? &k->challenge[i] : NULL;
     }
-    return ERR_BUSY;
+    if (c == NULL) {
+        return ERR_BUSY;
+    }
+    TRY(crypt_random(c->value, ID_SIZE));
+    c->until_ms = now + KEEPER_CHALLENGE_MS;
+    memcpy(out, c->value, ID_SIZE);
+    return ERR_OK;
 }
 
 enum err keeper_challenge_spend(struct keeper *k, const uint8_t c[ID_SIZE])

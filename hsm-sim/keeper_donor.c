@@ -149,7 +149,7 @@ static enum err begin(struct keeper *k, struct keeper_donor *d, uint8_t m1[CLONE
 {
     struct clone_chance chance;
     TRY(crypt_random(&d->id, sizeof d->id));
-    d->until_ms = clock_boot_ms(k->clock) + LIMIT_CLONE_S * 1000u;
+    d->until_ms = clock_boot_ms(k->clock) + KEEPER_CLONE_MS;
     TRY(clone_chance_draw(&chance));
     enum err e = clone_donor_begin(&d->donor, &d->params, k->state.id_private, &chance, m1);
     clone_chance_wipe(&chance);

@@ -12,7 +12,12 @@
 #include "sks/clone.h"
 #include "sks/invite.h"
 
-#define KEEPER_ADMIN_IDLE_MS (10u * 60u * 1000u)
+/* Bounds of base/limits.h as the clock counts them. */
+#define KEEPER_ADMIN_IDLE_MS (UINT64_C(10) * 60u * 1000u)
+#define KEEPER_CHALLENGE_MS (UINT64_C(1000) * LIMIT_CHALLENGE_S)
+#define KEEPER_CLONE_MS (UINT64_C(1000) * LIMIT_CLONE_S)
+#define KEEPER_LOGIN_AGE_MS (UINT64_C(1000) * LIMIT_LOGIN_AGE_S)
+enum { KEEPER_TICKET_S = LIMIT_TICKET_S, KEEPER_INVITE_S = LIMIT_INVITE_S };
 #define KEEPER_CLOCK_BACK_S 300u
 #define KEEPER_LOGIN_KEY_S 3600u /* a statement older than this is signed anew */
 

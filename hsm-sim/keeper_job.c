@@ -128,7 +128,7 @@ enum err keeper_job_compare(struct keeper_job *job)
     uint8_t dk[RECORD_DK];
     const struct envelope_pin *pin = &job->pin[0];
     if (job->reserved_ms != 0 &&
-        clock_boot_ms(job->clock) - job->reserved_ms > LIMIT_LOGIN_AGE_S * 1000u) {
+        clock_boot_ms(job->clock) - job->reserved_ms > KEEPER_LOGIN_AGE_MS) {
         return ERR_TIMEOUT;
     }
     TRY(record_derive(&job->row, job->owner_id, bytes_of(pin->pin, pin->pin_size), dk));

@@ -43,7 +43,7 @@ static enum err finish_join(struct keeper_job *job, struct keeper_out *out)
         return ERR_WRONG_STATE;
     }
     wipe_joiner(k);
-    j->until_ms = clock_boot_ms(k->clock) + LIMIT_CLONE_S * 1000u;
+    j->until_ms = clock_boot_ms(k->clock) + KEEPER_CLONE_MS;
     j->own.purpose = CLONE_JOIN;
     j->own.request = job->request;
     memcpy(j->own.domain_id, job->domain_id, ID_SIZE);
@@ -80,7 +80,7 @@ static enum err prepare_join(struct keeper_call *call, struct keeper_job *job)
     job->work = work_join;
     job->finish = finish_join;
     for (unsigned i = 0; i < 3; i++) {
-        if (bytes_all_zero(bytes_of(token + 16 * i, ID_SIZE))) {
+        if (bytes_all_zero(bytes_of(token + (size_t)ID_SIZE * i, ID_SIZE))) {
             return ERR_TOKEN;
         }
     }
@@ -116,7 +116,7 @@ enum err keeper_joiner_inherit(struct keeper_call *call, struct keeper_out *out)
     TRY(keeper_state_roster(&k->state, &roster));
     const struct blob_roster_row *row = roster_find_active(&roster, k->state.core_id);
     wipe_joiner(k);
-    j->until_ms = clock_boot_ms(k->clock) + LIMIT_CLONE_S * 1000u;
+    j->until_ms = clock_boot_ms(k->clock) + KEEPER_CLONE_MS;
     j->own.purpose = CLONE_INHERIT;
     describe_self(k, &j->own.request);
     memcpy(j->own.request.cluster_id, k->state.cluster_id, ID_SIZE);
@@ -164,7 +164,7 @@ enum err keeper_joiner_m2(struct keeper_call *call, struct keeper_out *out)
         return fail(k, "M1 not accepted", e);
     }
     j->begun = true;
-    j->until_ms = clock_boot_ms(k->clock) + LIMIT_CLONE_S * 1000u;
+    j->until_ms = clock_boot_ms(k->clock) + KEEPER_CLONE_MS;
     return ERR_OK;
 }
 

@@ -145,7 +145,7 @@ enum err keeper_keyrings_refresh(struct keeper_call *call, struct keeper_out *ou
         return ERR_LOGIN_REQUIRED;
     }
     TRY(keeper_clock_check(k));
-    TRY(ticket_refresh(&h->ticket, keeper_now_s(k), LIMIT_TICKET_S));
+    TRY(ticket_refresh(&h->ticket, keeper_now_s(k), KEEPER_TICKET_S));
     return ticket_seal(&h->ticket, k->set.tk, keeper_out_room(out, BLOB_TICKET_SIZE));
 }
 

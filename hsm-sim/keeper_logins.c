@@ -119,7 +119,7 @@ static enum err choose_row(struct keeper_job *job, unsigned verb)
 static enum err check_age(struct keeper_job *job, uint64_t start_ms)
 {
     const uint64_t now = clock_boot_ms(job->clock);
-    if (start_ms == 0 || start_ms > now || now - start_ms > LIMIT_LOGIN_AGE_S * 1000u) {
+    if (start_ms == 0 || start_ms > now || now - start_ms > KEEPER_LOGIN_AGE_MS) {
         return ERR_TIMEOUT;
     }
     job->reserved_ms = start_ms;
@@ -221,7 +221,7 @@ static enum err make_ticket(struct keeper_job *job, struct ticket *t)
     t->role = (uint8_t)job->role;
     t->epoch = job->record.epoch;
     t->issued = now;
-    t->expires = now + LIMIT_TICKET_S;
+    t->expires = now + KEEPER_TICKET_S;
     memcpy(t->client_spki, job->client_spki, sizeof t->client_spki);
     memcpy(t->ts, job->pin[0].ts, sizeof t->ts);
     if (wrapped) {

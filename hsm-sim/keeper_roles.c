@@ -310,7 +310,7 @@ static enum err open_envelopes(struct keeper_call *call, struct keeper_job *job)
     struct keeper *k = call->k;
     struct keeper_handle *handle = NULL;
     TRY(keeper_admin(k, call->request->handle, RECORD_HSM_SO, &handle));
-    for (unsigned i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++) {
         const struct keeper_envelope e = {
             .challenge = call->request->section[2 * i],
             .envelope = call->request->section[2 * i + 1],

@@ -69,7 +69,7 @@ enum err keeper_roster_invite(struct keeper_call *call, struct keeper_out *out)
     uint8_t expiry[8];
     const uint64_t life = call->request->number;
     TRY(keeper_admin(k, call->request->handle, RECORD_PO, &handle));
-    if (life == 0 || life > LIMIT_INVITE_S) {
+    if (life == 0 || life > KEEPER_INVITE_S) {
         return ERR_REFUSED;
     }
     TRY(keeper_clock_check(k));

@@ -15,7 +15,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 
-#define STACK (1024u * 1024u)
+#define STACK ((size_t)1024 * 1024)
 
 struct node {
     struct node *next;

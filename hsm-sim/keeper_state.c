@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define BODY_VERSION 1u
-#define BODY_MAX (1024u * 1024u)
+#define BODY_MAX ((size_t)1024 * 1024)
 #define FLOOR_SIZE 44u
 #define INVITE_SIZE 26u
 

@@ -56,7 +56,14 @@ until_seen() { # file pattern [count]
     done
     return 1
 }
-pid_of() { pgrep -P "$launcher" -f "$1" | head -n 1; }
+# A child that was just forked still has its parent's name.
+pid_of() {
+    local i
+    for ((i = 0; i < 50; i++)); do
+        pgrep -P "$launcher" -f "$1" | head -n 1 | grep . && return 0
+        sleep 0.1
+    done
+}
 says() { grep -qE -- "$2" "$m/log/$1"; }
 never() { ! "$@"; }
 same() { [ "$1" = "$2" ]; }

@@ -205,7 +205,7 @@ void kit_must_create(struct kit *c)
     uint64_t handle = 0;
     enum err logged = kit_login_core(c, 1, KIT_SO, &handle);
     assert(logged == ERR_OK);
-    for (unsigned i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3; i++) {
         const struct kit_pin p = { .verb = 3,
                                    .role = roles[i],
                                    .kr_id = roles[i] == 0 ? c->status.core_id : NULL,

@@ -100,10 +100,10 @@ static void next(struct probe *p)
     };
     enum err e = ERR_OK;
     if (p->step >= HANDSHAKES) {
+        char text[16] = "";
         FILE *f = fopen("exit", "re");
-        int code = 0;
-        if (f != NULL && fscanf(f, "%d", &code) == 1) {
-            _exit(code);
+        if (f != NULL && fgets(text, sizeof text, f) != NULL) {
+            _exit((int)strtol(text, NULL, 10));
         }
         return;
     }
