@@ -19,6 +19,7 @@
 #define KEEPER_LOGIN_AGE_MS (UINT64_C(1000) * LIMIT_LOGIN_AGE_S)
 enum { KEEPER_TICKET_S = LIMIT_TICKET_S, KEEPER_INVITE_S = LIMIT_INVITE_S };
 #define KEEPER_CLOCK_BACK_S 300u
+#define KEEPER_MARKER 32u       /* test hook */
 #define KEEPER_LOGIN_KEY_S 3600u /* a statement older than this is signed anew */
 
 struct keeper_challenge {
@@ -59,6 +60,9 @@ struct keeper {
     /* while authorized */
     bool authorized;
     uint8_t cuk[CRYPT_KEY];
+#ifdef RINGKEEP_TEST_HOOKS
+    _Alignas(8) uint8_t marker[KEEPER_MARKER]; /* keeper_marker.c; nothing between it and the set */
+#endif
     struct smk_set set;
     uint8_t smk_id[ID_SIZE], lk_pub[32];
     struct smk_opener opener[SMK_USES];
@@ -230,6 +234,11 @@ enum err keeper_roster_see(struct keeper *k, struct bytes sealed, struct roster 
 void keeper_clone_clear(struct keeper *k);
 /* Wipes the runs whose time is over. */
 void keeper_clone_sweep(struct keeper *k);
+
+#ifdef RINGKEEP_TEST_HOOKS
+/* keeper_marker.c: marks the place of the SMK set for the canary test. */
+void keeper_marker_set(struct keeper *k);
+#endif
 
 /* -- handlers, by file ------------------------------------------------------ */
 #define KEEPER_HANDLER(name) enum err name(struct keeper_call *call, struct keeper_out *out)
