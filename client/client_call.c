@@ -303,7 +303,7 @@ enum err client_call_run(struct ringkeep_client *c,
     while (!walk(&call, attempt, arg, &e)) {
         const uint64_t now = client_now_ms();
         const uint64_t left = now < call.deadline_ms ? call.deadline_ms - now : 0;
-        if (left < 2 * PAUSE_FIRST_MS) {
+        if (left < (uint64_t)2 * PAUSE_FIRST_MS) {
             break;
         }
         pause_ms(pause < left / 2 ? pause : left / 2);
