@@ -28,6 +28,10 @@ enum keeper_identity { KEEPER_IDENTITY_SINGLE = 0, KEEPER_IDENTITY_DUAL = 1 };
  * tickets of before end. */
 #define KEEPER_END_SESSIONS 0x100u
 
+/* SYS_KEY's number: what the cluster's CA key is wanted for. The first two are
+ * ISSUE's. Who asks for a client certificate is a PO: a daemon alone makes no client. */
+enum keeper_sys { KEEPER_SYS_CLIENT = 0, KEEPER_SYS_SERVER = 1, KEEPER_SYS_CA = 2 };
+
 struct keeper;
 typedef void (*keeper_reply_cb)(void *arg, const struct core_reply *reply);
 

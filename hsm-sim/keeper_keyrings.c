@@ -226,7 +226,14 @@ enum err keeper_keyrings_import_key(struct keeper_call *call, struct keeper_out 
 
 enum err keeper_keyrings_sys_key(struct keeper_call *call, struct keeper_out *out)
 {
-    const struct keeper *k = call->k;
+    struct keeper *k = call->k;
+    struct keeper_handle *handle = NULL;
+    if (call->request->number > KEEPER_SYS_CA) {
+        return ERR_MALFORMED;
+    }
+    if (call->request->number == KEEPER_SYS_CLIENT) {
+        TRY(keeper_admin(k, call->request->handle, RECORD_PO, &handle));
+    }
     keeper_out_put(out, k->opener[SMK_SYSTEM].key[0].key, CRYPT_KEY);
     keeper_out_put(out, k->smk_id, ID_SIZE);
     keeper_out_put(out, k->state.cluster_id, ID_SIZE);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cluster's certificate authority: a P-256 key as SYS object (kind 5), a
  * self-signed certificate, and short-lived client and server certificates. Not on
- * the path of an operation, so plain EVP. A daemon may ask for certificates; the
- * key leaves the core only sealed. */
+ * the path of an operation, so plain EVP. A daemon may ask for a server's
+ * certificate; a client's needs the PO's handle. The key leaves the core only sealed. */
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/param_build.h>
@@ -66,10 +66,14 @@ static void free_bn(BIGNUM **n)
 
 /* -- keys ------------------------------------------------------------------------------ */
 
-static enum err system_ring(struct worker *w, struct seal_ring *ring)
+/* The keeper judges whether this handle may have the key for this. */
+static enum err system_ring(struct worker *w,
+                            uint64_t handle,
+                            enum keeper_sys what,
+                            struct seal_ring *ring)
 {
     static const uint8_t none[ID_SIZE];
-    struct core_request ask = { .verb = CORE_SYS_KEY };
+    struct core_request ask = { .verb = CORE_SYS_KEY, .handle = handle, .number = what };
     struct core_reply reply;
     enum err e = worker_ask(w, &ask, &reply);
     if (e == ERR_OK && (reply.section[0].size != CRYPT_KEY || reply.section[1].size != ID_SIZE ||
@@ -107,8 +111,10 @@ static enum err load_ca_key(const uint8_t *material, EVP_PKEY **out)
     return ERR_OK;
 }
 
-static enum err open_ca_key(struct worker *w, struct bytes blob, EVP_PKEY **out)
+/* For ISSUE: its number says what for, its handle by whose right. */
+static enum err open_ca_key(struct worker *w, const struct core_request *r, EVP_PKEY **out)
 {
+    const struct bytes blob = r->section[0];
     RING_SCOPED ring = { 0 };
     struct seal_opened opened = { 0 };
     struct seal_source source = { .now = clock_wall_s(w->clock) };
@@ -118,7 +124,7 @@ static enum err open_ca_key(struct worker *w, struct bytes blob, EVP_PKEY **out)
     if (header.kind != BLOB_SYSTEM) {
         return ERR_REFUSED;
     }
-    TRY(system_ring(w, &ring));
+    TRY(system_ring(w, r->handle, (enum keeper_sys)r->number, &ring));
     e = seal_open(blob, &ring, &source, SEAL_K, w->plain.data, w->plain.size, &opened);
     TRY(worker_blob_error(e));
     e = ERR_KEY_TYPE;
@@ -241,7 +247,7 @@ enum err worker_ca_create(struct worker *w, const struct core_request *r, struct
     if (r->number != 0 || !printable(r->section[0], NAME_CHARACTERS)) {
         return ERR_ATTRIBUTE;
     }
-    TRY(system_ring(w, &ring));
+    TRY(system_ring(w, 0, KEEPER_SYS_CA, &ring));
     TRY(crypt_random(id, sizeof id));
     TRY(object_begin(&o, bytes_of(id, sizeof id)));
     TRY(fastkey_ec_generate(w->mech.ec, SEAL_CURVE_P256, material));
@@ -356,8 +362,8 @@ static const struct {
     const char *usage;
     unsigned days;
 } purposes[] = {
-    { "clientAuth", LIMIT_CERT_CLIENT_DAYS },
-    { "serverAuth", LIMIT_CERT_SERVER_DAYS },
+    [KEEPER_SYS_CLIENT] = { "clientAuth", LIMIT_CERT_CLIENT_DAYS },
+    [KEEPER_SYS_SERVER] = { "serverAuth", LIMIT_CERT_SERVER_DAYS },
 };
 
 enum err worker_issue(struct worker *w, const struct core_request *r, struct answer *a)
@@ -373,7 +379,7 @@ enum err worker_issue(struct worker *w, const struct core_request *r, struct ans
     }
     dates.days = purposes[r->number].days;
     TRY(parse_spki(r->section[2], &key));
-    TRY(open_ca_key(w, r->section[0], &ca_key));
+    TRY(open_ca_key(w, r, &ca_key));
     TRY(parse_ca(r->section[1], ca_key, &ca));
     if (x == NULL || !set_basics(x, &dates) ||
         !add_name(X509_get_subject_name(x), "CN", r->section[3]) ||

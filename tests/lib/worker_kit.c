@@ -88,7 +88,10 @@ static enum err worker_kit_ask(void *impl,
         r.error = answer_keys(impl, request->handle, bytes);
         r.section[0] = bytes_of(bytes, r.error == ERR_OK ? sizeof bytes : 0);
     } else if (request->verb == CORE_SYS_KEY) {
-        r.section[0] = bytes_of(sys, sizeof sys);
+        r.error = request->number == KEEPER_SYS_CLIENT && request->handle != KIT_OFFICER
+                      ? ERR_LOGIN_REQUIRED
+                      : ERR_OK;
+        r.section[0] = bytes_of(sys, r.error == ERR_OK ? sizeof sys : 0);
         r.section[1] = bytes_of(smk_id_of_kit, ID_SIZE);
         r.section[2] = bytes_of(cluster, ID_SIZE);
     } else if (request->verb == CORE_IMPORT_KEY) {

@@ -14,7 +14,8 @@ enum {
     KIT_OTHER_LOGIN = 2,
     KIT_PUBLIC = 3,
     KIT_SECURITY_OFFICER = 4,
-    KIT_CRYPTO_USER = 5
+    KIT_CRYPTO_USER = 5,
+    KIT_OFFICER = 6 /* the cluster's PO, logged in to the core */
 };
 
 struct worker_kit {

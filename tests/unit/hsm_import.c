@@ -262,7 +262,7 @@ Test(hsm_import, imported_rsa_key_is_checked_part_by_part)
 
 static enum err issue(uint64_t what, struct bytes spki, const char *name, const char *alternatives)
 {
-    worker_kit_request(&kit, CORE_ISSUE, 0);
+    worker_kit_request(&kit, CORE_ISSUE, what == 0 ? KIT_OFFICER : 0);
     kit.request.number = what;
     kit.request.section[0] = buf_bytes(&blob[0]);
     kit.request.section[1] = buf_bytes(&a[0]);
@@ -294,18 +294,39 @@ static bool chain_holds(X509 *leaf, X509 *ca, int purpose)
     return good;
 }
 
-Test(hsm_import, ca_issues_certificates_for_their_purpose)
+static void must_create_ca(void)
 {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    uint8_t *der = NULL;
-    int size = i2d_PUBKEY(key, &der);
-    struct bytes spki = bytes_of(der, (size_t)size);
     worker_kit_request(&kit, CORE_CA_CREATE, 0);
     kit.request.section[0] = bytes_of_text("lab one");
     enum err e = worker_kit_answer(&kit);
     cr_assert_eq(e, ERR_OK, "%s", err_name(e));
     blob[0] = worker_kit_take(&kit, 0);
     a[0] = worker_kit_take(&kit, 1);
+}
+
+Test(hsm_import, a_daemon_gets_no_client_certificate_without_the_po)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    uint8_t *der = NULL;
+    int size = i2d_PUBKEY(key, &der);
+    must_create_ca();
+    cr_expect_eq(issue(0, bytes_of(der, (size_t)size), "mallory", ""), ERR_OK);
+    for (uint64_t handle = 0; handle < KIT_OFFICER; handle++) {
+        kit.request.handle = handle;
+        cr_expect_eq(worker_kit_answer(&kit), ERR_LOGIN_REQUIRED, "handle %u", (unsigned)handle);
+    }
+    OPENSSL_free(der);
+    EVP_PKEY_free(key);
+}
+
+Test(hsm_import, ca_issues_certificates_for_their_purpose)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    uint8_t *der = NULL;
+    int size = i2d_PUBKEY(key, &der);
+    struct bytes spki = bytes_of(der, (size_t)size);
+    enum err e;
+    must_create_ca();
     X509 *ca = parse(buf_bytes(&a[0]));
     cr_expect_eq(X509_check_ca(ca), 1);
     for (uint64_t what = 0; what < 2; what++) {

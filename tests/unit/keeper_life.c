@@ -103,7 +103,7 @@ Test(keeper_life, internal_verbs_are_no_business_of_a_daemon)
     struct kit c;
     enum err e = ERR_OK;
     must_member(&c);
-    const struct core_request q = { .verb = CORE_SYS_KEY };
+    const struct core_request q = { .verb = CORE_SYS_KEY, .number = KEEPER_SYS_SERVER };
     keeper_answer(c.keeper, &q, false, count_error, &e);
     cr_expect_eq(e, ERR_UNSUPPORTED);
     keeper_answer(c.keeper, &q, true, count_error, &e);
@@ -264,6 +264,31 @@ Test(keeper_life, roles_do_not_stand_in_for_each_other)
     cr_assert_eq(kit_login_core(&c, 4, KIT_CO, &handle), ERR_OK);
     kit_ask(&c, CORE_INVITE_CREATE, handle, 60, NULL, 0, &r);
     cr_expect_eq(r.error, ERR_REFUSED);
+    kit_drop(&c);
+}
+
+Test(keeper_life, the_ca_key_serves_no_client_certificate_without_the_po)
+{
+    struct kit c;
+    struct kit_reply r;
+    uint64_t po = 0, co = 0;
+    must_member(&c);
+    kit_ask(&c, CORE_SYS_KEY, 0, KEEPER_SYS_CLIENT, NULL, 0, &r);
+    cr_expect_eq(r.error, ERR_LOGIN_REQUIRED, "a daemon alone");
+    cr_assert_eq(kit_login_core(&c, 4, KIT_CO, &co), ERR_OK);
+    kit_ask(&c, CORE_SYS_KEY, co, KEEPER_SYS_CLIENT, NULL, 0, &r);
+    cr_expect_eq(r.error, ERR_REFUSED, "another role");
+    cr_assert_eq(kit_login_core(&c, 3, KIT_PO, &po), ERR_OK);
+    kit_ask(&c, CORE_SYS_KEY, po, KEEPER_SYS_CLIENT, NULL, 0, &r);
+    cr_expect_eq(r.error, ERR_OK);
+    cr_expect_eq(r.section[0].size, 32u);
+    kit_ask(&c, CORE_CLOSE, po, 0, NULL, 0, &r);
+    kit_ask(&c, CORE_SYS_KEY, po, KEEPER_SYS_CLIENT, NULL, 0, &r);
+    cr_expect_eq(r.error, ERR_LOGIN_REQUIRED, "after its logout");
+    kit_ask(&c, CORE_SYS_KEY, 0, KEEPER_SYS_SERVER, NULL, 0, &r);
+    cr_expect_eq(r.error, ERR_OK, "a member renews its own certificate");
+    kit_ask(&c, CORE_SYS_KEY, po, KEEPER_SYS_CA + 1, NULL, 0, &r);
+    cr_expect_eq(r.error, ERR_MALFORMED);
     kit_drop(&c);
 }
 
