@@ -5,7 +5,8 @@
  * answered like a wrong one.
  *
  * What is unsure is counted as a failure: once a reservation stands, every way out
- * that is not the core's "right" resolves it as bad. Once a login has begun it goes
+ * resolves it as bad, but the core's "right" and the core's own word that it refused
+ * before it compared. Once a login has begun it goes
  * on to its end, whether or not the client is still there. Loop thread. */
 #include <assert.h>
 #include <string.h>
@@ -24,19 +25,20 @@
 
 #include "appliance/wire.h"
 
-#define RETRY_MS 150u        /* a role whose tries are all under way is asked again */
-#define RESOLVE_MS 10000u    /* beyond the client's deadline: a resolve should not be lost */
+#define RETRY_MS 150u     /* a role whose tries are all under way is asked again */
+#define RESOLVE_MS 10000u /* beyond the client's deadline: a resolve should not be lost */
 #define ROLE_KRSO 5u
 #define ROLE_KRCO 6u
 
 struct login_op {
     struct logins_turn turn;
-    bool change;            /* of the password, not a login */
+    bool change; /* of the password, not a login */
     uint8_t attempt_id[ID_SIZE];
-    uint64_t start_ms;      /* boot clock, when the reservation was asked for */
+    uint64_t start_ms; /* boot clock, when the reservation was asked for */
     uint64_t reserved_index;
-    enum err result;        /* of the comparison, what the client will hear */
-    bool right;             /* the core said that the password is right */
+    enum err result;   /* of the comparison, what the client will hear */
+    bool right;        /* the core said that the password is right */
+    bool not_compared; /* the core refused before it looked at the password */
     struct command_origin resolve;
     struct command_origin put;
     struct buf ticket, login_reply, record;
@@ -115,6 +117,8 @@ static void resolve(struct request *r)
     m.role = op->turn.role;
     m.attempt_id = wire_array(op->attempt_id, ID_SIZE);
     m.ok = op->right;
+    m.has_not_compared = op->not_compared;
+    m.not_compared = op->not_compared;
     request_propose(r, &op->resolve, RINGKEEP__COMMAND__VERB_LOGIN_RESOLVE, &m, on_resolved);
 }
 
@@ -176,6 +180,7 @@ static void on_compared(struct request *r, enum err e, const struct core_reply *
 {
     struct login_op *op = r->state;
     op->right = e == ERR_OK;
+    op->not_compared = core != NULL && e != ERR_OK && e != ERR_PIN_INCORRECT;
     if (e == ERR_OK) {
         e = keep_answer(op, core);
     }
@@ -194,7 +199,8 @@ static enum err compare(struct request *r, const struct store_view *view)
     const struct login_op *op = r->state;
     void *found = NULL;
     uint8_t start[8];
-    struct core_request q = { .verb = op->change ? CORE_PASSWORD : CORE_LOGIN, .number = op->turn.role };
+    struct core_request q = { .verb = op->change ? CORE_PASSWORD : CORE_LOGIN,
+                              .number = op->turn.role };
     TRY(query_keyring(view, op->turn.keyring_id, &found));
     const Ringkeep__KeyringRow *keyring = found;
     put_u64(start, op->start_ms);
@@ -226,7 +232,8 @@ static void on_reserved_visible(struct request *r, enum err e, uint64_t index)
     }
 }
 
-/* -- reserve ------------------------------------------------------------------------------------ */
+/* -- reserve ------------------------------------------------------------------------------------
+ */
 
 static void reserve(struct request *r);
 
@@ -296,7 +303,8 @@ static enum err begin(struct request *r, struct login_op *op)
 {
     const Ringkeep__Login *m = r->message;
     TRY(wire_copy(m->keyring_id, op->turn.keyring_id, ID_SIZE));
-    if (m->challenge.len != ID_SIZE || m->envelope.len != ENVELOPE_PIN || m->request_id.len != ID_SIZE) {
+    if (m->challenge.len != ID_SIZE || m->envelope.len != ENVELOPE_PIN ||
+        m->request_id.len != ID_SIZE) {
         return ERR_MALFORMED;
     }
     op->turn.role = m->role;

@@ -154,7 +154,8 @@ enum err apply_logins_resolve(struct apply *a, const struct Ringkeep__Command *c
     const Ringkeep__LoginResolve *resolve = c->login_resolve;
     ROW_SCOPED Ringkeep__KeyringRow *keyring = NULL;
     COUNTERS_SCOPED l = { 0 };
-    if (!apply_sized(resolve->attempt_id, ID_SIZE)) {
+    const bool not_compared = resolve->has_not_compared && resolve->not_compared;
+    if (!apply_sized(resolve->attempt_id, ID_SIZE) || (not_compared && resolve->ok)) {
         return ERR_MALFORMED;
     }
     TRY(check_role(a, resolve->keyring_id, resolve->role, &keyring));
@@ -170,7 +171,7 @@ enum err apply_logins_resolve(struct apply *a, const struct Ringkeep__Command *c
     }
     if (resolve->ok) {
         l.failed = 0;
-    } else {
+    } else if (!not_compared) {
         fail_once(&l);
     }
     return save(a, &l);

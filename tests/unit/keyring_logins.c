@@ -72,6 +72,37 @@ Test(logins, success_clears_and_the_row_goes, .timeout = 60)
     cr_expect_eq(store_count(v, STORE_LOGINS), 0);
 }
 
+static void refused_before(void *verb)
+{
+    Ringkeep__LoginResolve *resolve = verb;
+    resolve->has_not_compared = 1;
+    resolve->not_compared = 1;
+}
+
+Test(logins, a_refusal_before_the_comparison_counts_and_clears_nothing, .timeout = 60)
+{
+    F;
+    open_with_limit(&f);
+    DO(login_reserve, 1, KRCO, 1, 1);
+    SAY(ERR_OK);
+    DO(login_resolve, 1, KRCO, 1, false);
+    SAY(ERR_OK);
+    for (unsigned i = 2; i <= 4 * LIMIT_HERE; i++) {
+        DO(login_reserve, 1, KRCO, i, 1);
+        SAY(ERR_OK);
+        f.sample.edit = refused_before;
+        DO(login_resolve, 1, KRCO, i, false);
+        SAY(ERR_OK);
+        COUNTS(1, 0);
+    }
+    DO(login_reserve, 1, KRCO, 99, 1);
+    SAY(ERR_OK);
+    f.sample.edit = refused_before;
+    DO(login_resolve, 1, KRCO, 99, true);
+    SAY(ERR_MALFORMED);
+    COUNTS(1, 1);
+}
+
 Test(logins, failures_lock_and_only_at_the_limit, .timeout = 60)
 {
     F;
