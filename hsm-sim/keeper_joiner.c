@@ -205,6 +205,9 @@ static enum err judge_gift(struct keeper *k, const struct clone_params *p, struc
         g->taken.set.lk_version < k->state.lk_version) {
         return ERR_REFUSED;
     }
+    if (p->purpose == CLONE_JOIN && k->state.state != CORE_INITIALISED) {
+        return ERR_WRONG_STATE; /* a cluster was made here since the join began */
+    }
     if (p->purpose == CLONE_JOIN) {
         return me == NULL ? ERR_OK : ERR_EXISTS;
     }

@@ -603,3 +603,25 @@ Test(keeper_clone, a_joiner_does_not_take_a_cluster_over_its_own)
     kit_drop(&j);
     kit_drop(&d);
 }
+
+Test(keeper_clone, a_join_begun_before_a_cluster_was_made_does_not_replace_it)
+{
+    struct kit d, j;
+    struct kit_invite v;
+    struct kit_run r;
+    uint8_t own[16];
+    open_donor(&d);
+    open_fresh(&j);
+    kit_must_invite(&d, 3600, &v);
+    must_begin(&d, &j, &v, &r);
+    cr_assert_eq(kit_m2(&j, &r), ERR_OK);
+    cr_assert_eq(kit_check(&d, &r), ERR_OK);
+    cr_assert_eq(kit_m3(&d, &r), ERR_OK);
+    kit_must_create(&j);
+    memcpy(own, j.status.cluster_id, 16);
+    cr_expect_eq(kit_m4(&j, &r), ERR_REFUSED);
+    kit_status(&j);
+    cr_expect_arr_eq(j.status.cluster_id, own, 16);
+    kit_drop(&j);
+    kit_drop(&d);
+}
