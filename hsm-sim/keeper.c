@@ -167,18 +167,15 @@ void keeper_deauthorize(struct keeper *k)
 
 /* -- challenges and envelopes ----------------------------------------------- */
 
+/* The oldest makes room: who asks for many and uses none keeps nobody out. */
 enum err keeper_challenge_make(struct keeper *k, uint8_t out[ID_SIZE])
 {
-    const uint64_t now = clock_boot_ms(k->clock);
-    struct keeper_challenge *c = NULL;
-    for (unsigned i = 0; c == NULL && i < LIMIT_CHALLENGES; i++) {
-        c = k->challenge[i].until_ms <= now ? &k->challenge[i] : NULL;
-    }
-    if (c == NULL) {
-        return ERR_BUSY;
+    struct keeper_challenge *c = &k->challenge[0];
+    for (unsigned i = 1; i < LIMIT_CHALLENGES; i++) {
+        c = k->challenge[i].until_ms < c->until_ms ? &k->challenge[i] : c;
     }
     TRY(crypt_random(c->value, ID_SIZE));
-    c->until_ms = now + KEEPER_CHALLENGE_MS;
+    c->until_ms = clock_boot_ms(k->clock) + KEEPER_CHALLENGE_MS;
     memcpy(out, c->value, ID_SIZE);
     return ERR_OK;
 }

@@ -222,20 +222,27 @@ Test(keeper_life, a_challenge_serves_once_and_for_a_minute)
     kit_drop(&c);
 }
 
-Test(keeper_life, challenges_are_bounded)
+Test(keeper_life, a_client_that_hoards_challenges_keeps_nobody_out)
 {
     struct kit c;
+    struct kit_envelope first, last;
     struct kit_reply r;
-    kit_init(&c);
-    for (unsigned i = 0; i < LIMIT_CHALLENGES; i++) {
+    must_member(&c);
+    const struct kit_pin p = { .verb = 1, .role = 1, .kr_id = c.status.core_id, .pin = KIT_SO };
+    kit_seal(&c, &p, &first);
+    c.boot_ms++;
+    for (unsigned i = 0; i < 2 * LIMIT_CHALLENGES; i++) {
         kit_ask(&c, CORE_CHALLENGE, 0, 0, NULL, 0, &r);
         cr_assert_eq(r.error, ERR_OK);
     }
-    kit_ask(&c, CORE_CHALLENGE, 0, 0, NULL, 0, &r);
-    cr_expect_eq(r.error, ERR_BUSY);
-    c.boot_ms += 60000;
-    kit_ask(&c, CORE_CHALLENGE, 0, 0, NULL, 0, &r);
+    c.boot_ms++;
+    kit_seal(&c, &p, &last);
+    const struct bytes s[] = { bytes_of(last.challenge, 16), bytes_of(last.envelope, 593) };
+    kit_ask(&c, CORE_LOGIN_CORE, 0, 1, s, 2, &r);
     cr_expect_eq(r.error, ERR_OK);
+    const struct bytes old[] = { bytes_of(first.challenge, 16), bytes_of(first.envelope, 593) };
+    kit_ask(&c, CORE_LOGIN_CORE, 0, 1, old, 2, &r);
+    cr_expect_eq(r.error, ERR_REFUSED, "the oldest made room");
     kit_drop(&c);
 }
 
