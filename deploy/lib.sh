@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What up.sh, down.sh, status.sh and demo.sh share. Reads DIR, BUILD.
+# What up.sh, down.sh, status.sh and demo.sh share. Reads DIR, BUILD, BIN.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 DIR=${DIR:-run}
 BUILD=${BUILD:-build/dev}
 case $DIR in /*) ;; *) DIR=$repo/$DIR ;; esac
 case $BUILD in /*) ;; *) BUILD=$repo/$BUILD ;; esac
-export DIR BUILD
+BIN=${BIN:-$BUILD} # where the launcher finds daemon and core
+export DIR BUILD BIN
 
 say() { printf '%s\n' "$*"; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }

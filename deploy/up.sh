@@ -33,7 +33,7 @@ EOF
 start_member() {
     member_pid "$1" >/dev/null && return 0
     rm -f "$DIR/$1/run.pid"
-    setsid "$BUILD/ringkeep-run" --dir "$DIR/$1" --bin "$BUILD" --workers "${WORKERS:-2}" </dev/null >>"$DIR/$1/start.log" 2>&1 &
+    setsid "$BUILD/ringkeep-run" --dir "$DIR/$1" --bin "$BIN" --workers "${WORKERS:-2}" </dev/null >>"$DIR/$1/start.log" 2>&1 &
     disown
 }
 

@@ -74,7 +74,7 @@ stop_member() {
     return 1
 }
 start_member() {
-    setsid "$BUILD/ringkeep-run" --dir "$DIR/$1" --bin "$BUILD" --workers 2 </dev/null >>"$DIR/$1/start.log" 2>&1 &
+    setsid "$BUILD/ringkeep-run" --dir "$DIR/$1" --bin "$BIN" --workers 2 </dev/null >>"$DIR/$1/start.log" 2>&1 &
     disown
 }
 e2e_finish() { exit "$e2e_failed"; }
