@@ -138,8 +138,9 @@ static enum err finish_login(struct keeper_job *job, struct keeper_out *out)
         TRY(authorize(k, job));
     }
     memcpy(handle.ticket.ts, job->pin[0].ts, sizeof handle.ticket.ts);
-    TRY(keeper_handles_add(k->handles, &handle, clock_boot_ms(k->clock), &added));
+    enum err e = keeper_handles_add(k->handles, &handle, clock_boot_ms(k->clock), &added);
     bytes_wipe(&handle, sizeof handle);
+    TRY(e);
     keeper_note(k, "login",
                 job->role == RECORD_HSM_SO ? "HSM SO"
                 : job->role == RECORD_PO   ? "PO"
