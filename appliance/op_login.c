@@ -179,6 +179,7 @@ static enum err keep_answer(struct login_op *op, const struct core_reply *core)
 static void on_compared(struct request *r, enum err e, const struct core_reply *core)
 {
     struct login_op *op = r->state;
+    assert(e != ERR_OK || core != NULL);
     op->right = e == ERR_OK;
     op->not_compared = core != NULL && e != ERR_OK && e != ERR_PIN_INCORRECT;
     if (e == ERR_OK) {

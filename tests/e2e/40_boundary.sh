@@ -24,11 +24,11 @@ if [ "$(id -u)" -ne 0 ]; then
     skip "the daemon's user cannot reach the core" "needs root"
     e2e_finish
 fi
-owner() { stat -c %U "/proc/$1/task"; }
+owner() { stat -c %U "/proc/$1/environ"; }
 uid_of() { awk '/^Uid:/ {print $2}' "/proc/$1/status"; }
 apart() { [ "$(uid_of "$keeper")" = "$(id -u ringkeep-core)" ] && [ "$(uid_of "$worker")" = "$(id -u ringkeep-core)" ] && [ "$(uid_of "$daemon")" = "$(id -u ringkeep)" ]; }
 t "keeper and worker run as ringkeep-core, the daemon as ringkeep" apart
-# The kernel gives /proc/PID of a process that must not be dumped to root.
+# The kernel gives the files of /proc/PID to root where the process must not be dumped.
 not_dumpable() { [ "$(owner "$1")" = root ]; }
 for pid in "$keeper" "$worker" "$daemon"; do t "pid of $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-24) is not dumpable" not_dumpable "$pid"; done
 no_core_limit() { grep -E '^Max core file size +0 +0' "/proc/$1/limits"; }
