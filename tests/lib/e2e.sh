@@ -73,8 +73,11 @@ stop_member() {
     for _ in $(seq 1 150); do [ -e "/proc/$pid" ] || return 0; sleep 0.1; done
     return 1
 }
+# start_member m1 [MORE OPTIONS OF ringkeep-run]
 start_member() {
-    setsid "$BUILD/ringkeep-run" --dir "$DIR/$1" --bin "$BIN" --workers 2 </dev/null >>"$DIR/$1/start.log" 2>&1 &
+    local m=$1
+    shift
+    setsid "$BUILD/ringkeep-run" --dir "$DIR/$m" --bin "$BIN" --workers 2 "$@" </dev/null >>"$DIR/$m/start.log" 2>&1 &
     disown
 }
 e2e_finish() { exit "$e2e_failed"; }
