@@ -38,6 +38,7 @@ struct login_op {
     uint64_t reserved_index;
     enum err result;   /* of the comparison, what the client will hear */
     bool right;        /* the core said that the password is right */
+    bool both;         /* the other role\'s row changed with it (single identity) */
     bool not_compared; /* the core refused before it looked at the password */
     struct command_origin resolve;
     struct command_origin put;
@@ -162,7 +163,7 @@ static void put_record(struct request *r)
     m.record = wire_data(buf_bytes(&op->record));
     m.version = h.version;
     m.epoch = h.epoch;
-    m.has_active = op->turn.role == ROLE_KRCO;
+    m.has_active = op->turn.role == ROLE_KRCO || op->both;
     m.active = 1;
     request_propose(r, &op->put, RINGKEEP__COMMAND__VERB_KEYRING_PUT, &m, on_put);
 }
@@ -186,6 +187,7 @@ static void on_compared(struct request *r, enum err e, const struct core_reply *
         e = keep_answer(op, core);
     }
     if (e == ERR_OK && op->change) {
+        op->both = core->number == 1;
         make_origin(r, &op->put);
         put_record(r);
         return;
