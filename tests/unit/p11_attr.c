@@ -128,6 +128,7 @@ Test(p11_material, numbers_are_padded_to_the_key_and_never_cut, .timeout = 10)
     list[4] = (CK_ATTRIBUTE){ CKA_PRIME_1, half, sizeof(half) };
     BUF_SCOPED more = { 0 };
     cr_expect_eq(p11_material_encode(list, 9, &more), CKR_ATTRIBUTE_VALUE_INVALID);
+    list[4] = (CK_ATTRIBUTE){ CKA_PRIME_1, small, 3 };
     BUF_SCOPED less = { 0 };
     cr_expect_eq(p11_material_encode(list, 8, &less), CKR_TEMPLATE_INCOMPLETE);
 }
