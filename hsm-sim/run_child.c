@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens to a child of the launcher before it is another program: it gets
- * its descriptors and no others, its uid, the right to lock memory, the wish to
- * die with the launcher. Runs between fork and exec in a single-threaded process.
+ * its descriptors and no others, its uid and never more rights (the daemon's too:
+ * a set-uid program is no way out), the right to lock memory, the wish to die with
+ * the launcher. Runs between fork and exec in a single-threaded process.
  */
 #include "hsm-sim/run_child.h"
 
@@ -87,7 +88,7 @@ __attribute__((noreturn)) static void become(const struct run_child *c, pid_t pa
     (void)umask(077);
     (void)setsid();
     /* The parent's death signal is forgotten at a change of uid, hence last. */
-    if (sort_fds(c, &bin_fd) && take_identity(c) &&
+    if (sort_fds(c, &bin_fd) && take_identity(c) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
         prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) == 0 && getppid() == parent &&
         sigprocmask(SIG_SETMASK, &none, NULL) == 0) {
         (void)execveat(bin_fd, "", c->argv, c->environment, AT_EMPTY_PATH);

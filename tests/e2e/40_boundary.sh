@@ -19,6 +19,8 @@ worker=$(pgrep -P "$run" -f 'ringkeep-hsm worker' | head -n 1)
 daemon=$(daemon_pid m1)
 empty_environment() { [ "$(tr -d '\0' <"/proc/$1/environ" | wc -c)" -eq 0 ]; }
 for pid in "$keeper" "$worker" "$daemon"; do t "environment of $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-24) is empty" empty_environment "$pid"; done
+gains_no_rights() { grep -qx 'NoNewPrivs:[[:space:]]*1' "/proc/$1/status"; }
+for pid in "$keeper" "$worker" "$daemon"; do t "no set-uid program lifts $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-24)" gains_no_rights "$pid"; done
 if [ "$(id -u)" -ne 0 ]; then
     skip "the core has a user of its own" "needs root"
     skip "the daemon's user cannot reach the core" "needs root"
