@@ -13,6 +13,10 @@ if [ "$(id -u)" -eq 0 ]; then
         id "$user" >/dev/null 2>&1 || { say "adding the system user $user"; useradd --system --no-create-home --shell /usr/sbin/nologin "$user"; }
     done
 else
+    limit=$(ulimit -l)
+    if [ "$limit" != unlimited ] && [ "$limit" -lt 450000 ]; then
+        fail "the core locks its memory, and RLIMIT_MEMLOCK allows $limit KiB of the 450000 it wants here: run 'sudo make up', or give this user 'memlock unlimited' in /etc/security/limits.conf"
+    fi
     say "not root: daemon and core share your uid, so the core is not isolated from the daemon"
 fi
 
