@@ -18,7 +18,7 @@ HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection 
 OPT_dev := -O2 $(HARDEN)
 OPT_asan := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -DRINGKEEP_ASAN
 OPT_tsan := -O1 -fsanitize=thread -fno-omit-frame-pointer
-CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPT_$(MODE)) $(WARN) -MMD -MP -I. -isystem $(GEN) \
+CFLAGS := -std=gnu11 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPT_$(MODE)) $(WARN) -MD -MP -I. -isystem $(GEN) \
   -isystem /usr/include/p11-kit-1 -DRINGKEEP_VERSION='"$(shell cat VERSION)"'
 LDFLAGS := $(OPT_$(MODE)) -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
 LIBS_BASE := -lssl -lcrypto -luv
