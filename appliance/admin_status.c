@@ -47,18 +47,36 @@ static const char *role_text(const struct cluster_member *m)
 
 /* -- members ------------------------------------------------------------------------- */
 
+/* Of a silent member nothing is claimed. */
+static const char *member_state_text(const struct cluster_member *m, bool authorized)
+{
+    if (!m->self && !m->alive) {
+        return "unknown";
+    }
+    return authorized ? "authorized" : "sealed";
+}
+
+static void put_contact(struct admin_request *r, uint64_t ms)
+{
+    if (ms == UINT64_MAX) {
+        admin_text(r, "contact_ms", "never");
+    } else {
+        admin_number(r, "contact_ms", ms);
+    }
+}
+
 static void put_member(struct admin_request *r, const struct cluster_member *m, bool authorized)
 {
     admin_row_begin(r);
     admin_text(r, "name", m->name);
     admin_hex(r, "id", bytes_of(m->member_id, ID_SIZE));
     admin_text(r, "role", role_text(m));
-    admin_text(r, "state", authorized ? "authorized" : "sealed");
+    admin_text(r, "state", member_state_text(m, authorized));
     admin_text(r, "alive", m->self || m->alive ? "yes" : "no");
     admin_number(r, "applied", m->applied_index);
     admin_number(r, "last", m->last_index);
     admin_hex(r, "digest", bytes_of(m->digest, DIGEST_SHOWN));
-    admin_number(r, "contact_ms", m->self ? 0 : m->heard_ms_ago);
+    put_contact(r, m->self ? 0 : m->heard_ms_ago);
     admin_text(r, "address", m->client_address);
     admin_row_end(r);
 }
@@ -175,7 +193,7 @@ static void put_log(struct admin_request *r)
     admin_number(r, "log_limit", LIMIT_RAFT_LOG_ENTRIES);
     admin_number(r, "committed", raft.commit_index);
     admin_number(r, "visible", raft.visible_index);
-    admin_number(r, "contact_ms", raft.contact_ms);
+    put_contact(r, raft.contact_ms);
     if (raft.last_index > LOG_WARN_ENTRIES) {
         admin_text(r, "next", "the replicated log nears its bound of this release: plan a new cluster");
     }
