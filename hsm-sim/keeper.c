@@ -232,14 +232,13 @@ enum err keeper_admin(struct keeper *k, uint64_t handle, unsigned role, struct k
     if (h == NULL || !h->admin) {
         return ERR_LOGIN_REQUIRED;
     }
-    if (now - h->used_ms > KEEPER_ADMIN_IDLE_MS) {
+    if (now - h->used_ms > KEEPER_ADMIN_MS) {
         keeper_handles_drop(k->handles, h);
         return ERR_LOGIN_REQUIRED;
     }
     if (h->role != role) {
         return keeper_refuse(k, "role", "logged in with another role", ERR_LOGIN_REQUIRED);
     }
-    h->used_ms = now;
     *out = h;
     return ERR_OK;
 }

@@ -11,7 +11,7 @@ struct keeper_handle {
     uint64_t id;
     bool admin;            /* login to the core: role HSM SO, PO, CO */
     uint8_t role;          /* 0: public session */
-    uint64_t used_ms;      /* boot clock */
+    uint64_t used_ms;      /* boot clock; of a login to the core: when it was made */
     struct ticket ticket;  /* keyring_id alone in a public session; ts alone if admin */
     uint8_t bk[CRYPT_KEY]; /* of the primary SMK; zero where has_bk is false */
     uint8_t pub[CRYPT_KEY];

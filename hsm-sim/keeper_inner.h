@@ -13,7 +13,7 @@
 #include "sks/invite.h"
 
 /* Bounds of base/limits.h as the clock counts them. */
-#define KEEPER_ADMIN_IDLE_MS (UINT64_C(10) * 60u * 1000u)
+#define KEEPER_ADMIN_MS (UINT64_C(10) * 60u * 1000u)
 #define KEEPER_CHALLENGE_MS (UINT64_C(1000) * LIMIT_CHALLENGE_S)
 #define KEEPER_CLONE_MS (UINT64_C(1000) * LIMIT_CLONE_S)
 #define KEEPER_LOGIN_AGE_MS (UINT64_C(1000) * LIMIT_LOGIN_AGE_S)
@@ -150,7 +150,8 @@ enum err keeper_envelope_open(struct keeper *k,
                               struct envelope_pin *out) MUST_USE;
 
 /* -- handles ---------------------------------------------------------------- */
-/* A login to the core of this role, not idle too long. ERR_LOGIN_REQUIRED. */
+/* A login to the core of this role, made less than KEEPER_ADMIN_MS ago: using it does
+ * not lengthen it. ERR_LOGIN_REQUIRED. */
 enum err keeper_admin(struct keeper *k,
                       uint64_t handle,
                       unsigned role,

@@ -246,7 +246,7 @@ Test(keeper_life, a_client_that_hoards_challenges_keeps_nobody_out)
     kit_drop(&c);
 }
 
-Test(keeper_life, a_login_to_the_core_ends_after_ten_idle_minutes)
+Test(keeper_life, a_daemon_cannot_keep_an_officers_login_alive_by_using_it)
 {
     struct kit c;
     struct kit_reply r;
@@ -256,7 +256,7 @@ Test(keeper_life, a_login_to_the_core_ends_after_ten_idle_minutes)
     c.boot_ms += 9 * 60 * 1000;
     kit_ask(&c, CORE_INVITE_CREATE, handle, 60, NULL, 0, &r);
     cr_expect_eq(r.error, ERR_OK);
-    c.boot_ms += 10 * 60 * 1000 + 1;
+    c.boot_ms += 60 * 1000 + 1;
     kit_ask(&c, CORE_INVITE_CREATE, handle, 60, NULL, 0, &r);
     cr_expect_eq(r.error, ERR_LOGIN_REQUIRED);
     kit_drop(&c);
