@@ -150,6 +150,22 @@ static void settle_log(struct run_setup *s)
     }
 }
 
+/* Goes there; whoever else owned it could put links where we write. */
+static void enter_directory(const struct run_setup *s)
+{
+    struct stat st;
+    if (chdir(s->directory) != 0 || stat(".", &st) != 0) {
+        run_setup_refuse("cannot use", s->directory);
+    }
+    if (st.st_uid != geteuid()) {
+        errno = EPERM;
+        run_setup_refuse("another user owns", s->directory);
+    }
+    if (chmod(".", 0711) != 0) {
+        run_setup_refuse("cannot use", s->directory);
+    }
+}
+
 void run_setup(struct run_setup *s, int argc, char **argv)
 {
     static const char *const folders[] = { "store", "raft", "tls", "ctl", "core" };
@@ -160,9 +176,7 @@ void run_setup(struct run_setup *s, int argc, char **argv)
     find_users(s);
     open_binaries(s);
     (void)umask(022);
-    if (chdir(s->directory) != 0 || chmod(".", 0711) != 0) {
-        run_setup_refuse("cannot use", s->directory);
-    }
+    enter_directory(s);
     for (unsigned i = 0; i < 5; i++) {
         make_dir(s, folders[i], i == 4);
     }

@@ -57,6 +57,10 @@ t "root sees that the state is there" twin
 cannot_start() { denied "$BUILD/ringkeep-hsm" keeper --workers 1; as_daemon "$BUILD/ringkeep-hsm" keeper --workers 1 >/dev/null 2>&1; [ $? -ne 0 ]; }
 t "it cannot start a keeper on that state" cannot_start
 
+# Whoever owns the member's directory could put links where root writes.
+foreign() { mkdir "$DIR/foreign" && chown ringkeep "$DIR/foreign" && refused 2 timeout 5 "$BUILD/ringkeep-run" --dir "$DIR/foreign" --bin "$BUILD" && [ ! -e "$DIR/foreign/core" ]; }
+t "root does not run a member in another user's directory" foreign
+
 # A worker's death costs its operation, not the authorization.
 kill -KILL "$worker"
 t "after a worker's death the member is still authorized" member_is m1 authorized
