@@ -121,7 +121,7 @@ static void on_attributes(struct request *r, enum err e, const struct core_reply
     if (e == ERR_OK) {
         const enum err found = template_get_bool(core->section[0], CKA_DESTROYABLE, &destroyable);
         e = found == ERR_NOTFOUND ? ERR_OK : found;
-    } else if (e == ERR_BAD_TAG || e == ERR_BAD_CONTENT || e == ERR_WRONG_KEY) {
+    } else if (e == ERR_REFUSED) {
         e = ERR_OK;
     }
     if (e != ERR_OK || !destroyable) {

@@ -108,8 +108,9 @@ static void on_attributes(void *arg, enum err e, const struct core_reply *reply)
     op->in_flight--;
     if (e == ERR_OK && reply != NULL) {
         e = keep(at.r, row, reply->section[0]);
-    } else if (e == ERR_BAD_TAG || e == ERR_WRONG_KEY || e == ERR_BAD_CONTENT) {
-        /* One object that cannot be opened must not hide the others. */
+    } else if (e == ERR_REFUSED) {
+        /* One object that cannot be opened must not hide the others; of a blob's
+         * faults the core tells no more. */
         log_security("read", at.r->client->who, "stored object cannot be opened", err_name(e));
         row->gone = true;
         e = ERR_OK;

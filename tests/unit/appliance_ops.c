@@ -553,3 +553,27 @@ Test(op_find, pages_go_by_handle_and_ask_the_core_for_each_row_once, .timeout = 
     cr_expect_not(reply->more);
     cr_expect_eq(k->calls[CORE_ATTRIBUTES], 100);
 }
+
+/* The core has one word for all that may be wrong with a blob. */
+Test(op_find, an_object_that_does_not_open_hides_no_other_and_can_be_destroyed, .timeout = 60)
+{
+    KIT;
+    struct made g;
+    uint8_t request[ID_SIZE];
+    const uint64_t session = open_session(k, true, ERR_OK);
+    fill_generate(k, &g, 1, false, session);
+    cr_assert_eq(kit_ask(k, FRAME_GENERATE, &g.m)->error, ERR_OK);
+    k->answer[CORE_ATTRIBUTES] = ERR_REFUSED;
+    Ringkeep__Find find = RINGKEEP__FIND__INIT;
+    find.session = session;
+    const Ringkeep__Reply *reply = kit_ask(k, FRAME_FIND, &find);
+    cr_expect_eq(reply->error, ERR_OK);
+    cr_expect_eq(reply->n_objects, 0);
+    Ringkeep__Destroy destroy = RINGKEEP__DESTROY__INIT;
+    sample_id(request, 'R', 51);
+    g.write.request_id = kit_data(request, ID_SIZE);
+    destroy.session = session;
+    destroy.object_id = kit_data(g.object, ID_SIZE);
+    destroy.write = &g.write;
+    cr_expect_eq(kit_ask(k, FRAME_DESTROY, &destroy)->error, ERR_OK);
+}
