@@ -16,7 +16,7 @@ t "all members agree on one digest" digests_agree
 status_says() { admin m1 status | tee /dev/stderr | grep -q "non-strict"; }
 t "status says that keyrings are non-strict" status_says
 
-tool() { pkcs11-tool --module "$module" "$@"; }
+tool() { foreign pkcs11-tool --module "$module" "$@"; }
 # pkcs11-tool takes the PIN from a variable of its own; it is not our program.
 PIN=$(cat "$(pin demo)")
 export PIN

@@ -80,4 +80,13 @@ start_member() {
     setsid "$BUILD/ringkeep-run" --dir "$DIR/$m" --bin "$BIN" --workers 2 "$@" </dev/null >>"$DIR/$m/start.log" 2>&1 &
     disown
 }
+# A program that nobody here wrote and that loads the module: under ASan the runtime
+# must come first, and its own leaks are its own.
+foreign() {
+    if [[ $BUILD == */asan ]]; then
+        LD_PRELOAD=$(gcc -print-file-name=libasan.so):$(gcc -print-file-name=libubsan.so) ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 "$@"
+    else
+        "$@"
+    fi
+}
 e2e_finish() { exit "$e2e_failed"; }
