@@ -46,9 +46,13 @@ new_pin() { # random, 0600: a stated development convenience
 }
 pin() { printf '%s/secrets/%s.pin' "$DIR" "$1"; }
 
+init_core() { # a run that was cut off may have done it
+    [ "$(member_field "$1" state)" != uninitialised ] || admin "$1" init "$1" --so-pin-file "$(pin "so-$1")" >/dev/null
+}
+
 make_cluster() {
     say "making the cluster with m1"
-    admin m1 init m1 --so-pin-file "$(pin so-m1)" >/dev/null
+    init_core m1
     admin m1 cluster create demo-cluster --so-pin-file "$(pin so-m1)" --po-pin-file "$(pin po)" --co-pin-file "$(pin co)" \
         --domain-out "$(pin domain)" >/dev/null
     wait_for 20 "m1 to be authorized" member_is m1 authorized
@@ -56,7 +60,7 @@ make_cluster() {
 
 join_member() {
     say "joining $1"
-    admin "$1" init "$1" --so-pin-file "$(pin "so-$1")" >/dev/null
+    init_core "$1"
     (umask 077; admin m1 --json member invite --po-pin-file "$(pin po)" | python3 -c 'import json,sys; print(json.load(sys.stdin)["token"])' >"$DIR/secrets/token.$1")
     admin "$1" member join "$(cat "$DIR/secrets/token.$1")" --so-pin-file "$(pin "so-$1")" --domain-pin-file "$(pin domain)" >/dev/null
     rm -f "$DIR/secrets/token.$1"
@@ -98,7 +102,7 @@ for i in $(seq 1 "$MEMBERS"); do
     wait_for 20 "the admin door of m$i" admin "m$i" --json status
 done
 state=$(member_field m1 state)
-[ "$state" = uninitialised ] && make_cluster
+case $state in uninitialised | initialised) make_cluster ;; esac
 for i in $(seq 2 "$MEMBERS"); do
     state=$(member_field "m$i" state)
     case $state in uninitialised | initialised) join_member "m$i" ;; esac
