@@ -5,7 +5,7 @@
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${RINGKEEP_TEST_BUILD:-$here/build/dev}
 DIR=$(mktemp -d /tmp/ringkeep-e2e.XXXXXX)
-BASE=${BASE:-$((10000 + (RANDOM % 300) * 100))}
+BASE=${BASE:-$((10000 + (RANDOM % 200) * 100))} # below the ports that the kernel gives out
 export BUILD DIR BASE
 # shellcheck source=deploy/lib.sh
 . "$here/deploy/lib.sh"
