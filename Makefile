@@ -60,7 +60,7 @@ test:
 	@tests/lib/run.sh
 asan:
 	@deploy/install.sh build run test
-	@$(MAKE) MODE=asan test-asan
+	@$(MAKE) --no-print-directory MODE=asan test-asan
 .PHONY: test-asan
 test-asan:
 	@tests/lib/run.sh
