@@ -29,7 +29,7 @@ static void finish(struct certificate *c, enum err e)
     certificate_cb cb = c->cb;
     c->asking = false;
     c->cb = NULL;
-    if (e != ERR_OK && e != ERR_SEALED) {
+    if (e != ERR_OK && e != ERR_SEALED && e != ERR_IO && e != ERR_BUSY) { /* the door says those */
         log_warn("server certificate: %s", err_text(e));
     }
     if (cb != NULL) {
@@ -54,7 +54,8 @@ static enum err write_ca(const struct certificate *c, const Ringkeep__ClusterRow
     char path[TLS_PATH];
     BUF_SCOPED have = { 0 };
     tls_path(c, "ca.crt", path);
-    if (x509_cert_read(path, &have) == ERR_OK && bytes_equal(buf_bytes(&have), wire_bytes(row->ca_cert))) {
+    if (x509_cert_read(path, &have) == ERR_OK &&
+        bytes_equal(buf_bytes(&have), wire_bytes(row->ca_cert))) {
         return ERR_OK;
     }
     return x509_cert_write(path, wire_bytes(row->ca_cert));
@@ -99,13 +100,12 @@ static enum err issue(struct certificate *c, const Ringkeep__ClusterRow *row)
     TRY(x509_make_identity(key, self, c->a->settings->name));
     TRY(x509_key_spki(key, &spki, hash));
     TRY(alt_names(c->a->settings, names));
-    const struct core_request q = { .verb = CORE_ISSUE,
-                                    .number = 1,
-                                    .section = { wire_bytes(row->ca_blob),
-                                                 wire_bytes(row->ca_cert),
-                                                 buf_bytes(&spki),
-                                                 bytes_of_text(c->a->settings->name),
-                                                 bytes_of_text(names) } };
+    const struct core_request q = {
+        .verb = CORE_ISSUE,
+        .number = 1,
+        .section = { wire_bytes(row->ca_blob), wire_bytes(row->ca_cert), buf_bytes(&spki),
+                     bytes_of_text(c->a->settings->name), bytes_of_text(names) }
+    };
     return core_call(c->a->core, &q, LIMIT_CALL_MS, on_issued, c);
 }
 

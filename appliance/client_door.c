@@ -18,6 +18,7 @@ struct client_door {
     struct appliance *a;
     struct server *server;
     bool listening;
+    bool complained; /* that the port is taken */
 };
 
 enum err client_check(struct client *c, const struct store_view *view)
@@ -98,8 +99,8 @@ enum err client_door_open(struct appliance *a, struct client_door **out)
                                             .name = "client door",
                                             .connections = LIMIT_CLIENT_CONNECTIONS,
                                             .frame_limit = LIMIT_FRAME_CLIENT,
-                                            .handlers = {
-                                                on_ready, on_frame, on_close, on_free, free, d } };
+                                            .handlers = { on_ready, on_frame, on_close, on_free,
+                                                          free, d } };
     const enum err e = server_open(&options, &d->server);
     if (e != ERR_OK) {
         free(d);
@@ -118,6 +119,20 @@ void client_door_close(struct client_door *d)
     }
 }
 
+/* Tried again every second: said once. */
+static enum err listen_once_more(struct client_door *d)
+{
+    const char *address = d->a->settings->bind_client;
+    const enum err e = server_listen_tcp(d->server, address);
+    if (e == ERR_IO && !d->complained) {
+        log_error("client door: cannot listen at %s: another program may have the port; trying on",
+                  address);
+        d->complained = true;
+    }
+    d->listening = e == ERR_OK;
+    return e;
+}
+
 enum err client_door_reload(struct client_door *d)
 {
     char key[SETTINGS_PATH + 64], cert[SETTINGS_PATH + 64], ca[SETTINGS_PATH + 64];
@@ -134,8 +149,7 @@ enum err client_door_reload(struct client_door *d)
     TRY(tls_context_open(&options, &context));
     server_set_tls(d->server, context);
     if (!d->listening) {
-        TRY(server_listen_tcp(d->server, d->a->settings->bind_client));
-        d->listening = true;
+        TRY(listen_once_more(d));
         log_info("client door open address=%s", d->a->settings->bind_client);
     }
     return ERR_OK;

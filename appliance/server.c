@@ -234,7 +234,8 @@ static void on_sweep(uv_timer_t *timer)
     const uint64_t now = clock_mono_ms(s->o.clock);
     for (struct server_conn *c = s->first; c != NULL; c = c->next) {
         if (!c->known && !c->closing && now - c->since_ms > LIMIT_HANDSHAKE_MS) {
-            log_security("door", s->o.name, "no login of the connection in time", err_name(ERR_TIMEOUT));
+            log_security("door", s->o.name, "no login of the connection in time",
+                         err_name(ERR_TIMEOUT));
             server_drop(c);
         }
     }
@@ -269,6 +270,21 @@ void server_set_tls(struct server *s, struct tls_context *context)
     s->tls = context;
 }
 
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct server *s = handle->data;
+    s->handles--;
+    free_server(s);
+}
+
+/* The port was taken: its handle is gone, the owner may try again. */
+static void on_failed_closed(uv_handle_t *handle)
+{
+    struct server *s = handle->data;
+    s->listening = false;
+    on_handle_closed(handle);
+}
+
 static enum err listening(struct server *s, int bound)
 {
     s->listener.handle.data = s;
@@ -276,6 +292,7 @@ static enum err listening(struct server *s, int bound)
     s->listening = true;
     const int backlog = 511;
     if (bound != 0 || uv_listen(&s->listener.stream, backlog, on_connection) != 0) {
+        uv_close(&s->listener.handle, on_failed_closed);
         return ERR_IO;
     }
     return ERR_OK;
@@ -290,7 +307,9 @@ enum err server_listen_tcp(struct server *s, const char *address)
     } to;
     char host[LIMIT_ADDRESS];
     unsigned port = 0;
-    assert(!s->listening);
+    if (s->listening) {
+        return ERR_BUSY; /* also while the handle of a failed try closes */
+    }
     TRY(settings_address(address, host, sizeof host, &port));
     memset(&to, 0, sizeof to);
     if (uv_ip4_addr(host, (int)port, &to.in) != 0 && uv_ip6_addr(host, (int)port, &to.in6) != 0) {
@@ -305,7 +324,9 @@ enum err server_listen_tcp(struct server *s, const char *address)
 enum err server_listen_local(struct server *s, const char *path)
 {
     struct stat old;
-    assert(!s->listening);
+    if (s->listening) {
+        return ERR_BUSY;
+    }
     if (strlen(path) >= sizeof s->path) {
         return ERR_CONFIG;
     }
@@ -324,13 +345,6 @@ enum err server_listen_local(struct server *s, const char *path)
     return chmod(path, 0600) == 0 ? ERR_OK : ERR_IO;
 }
 
-static void on_handle_closed(uv_handle_t *handle)
-{
-    struct server *s = handle->data;
-    s->handles--;
-    free_server(s);
-}
-
 void server_close(struct server *s)
 {
     if (s == NULL || s->closing) {
@@ -340,7 +354,7 @@ void server_close(struct server *s)
     for (struct server_conn *c = s->first; c != NULL; c = c->next) {
         server_drop(c);
     }
-    if (s->listening) {
+    if (s->listening && !uv_is_closing(&s->listener.handle)) {
         uv_close(&s->listener.handle, on_handle_closed);
     }
     uv_close((uv_handle_t *)&s->flush, on_handle_closed);

@@ -41,6 +41,8 @@ struct server_options {
 enum err server_open(const struct server_options *options, struct server **out) MUST_USE;
 /* New connections use this context from now on. Taken over; NULL: no TLS. */
 void server_set_tls(struct server *s, struct tls_context *context);
+/* ERR_IO: the address cannot be had, e.g. another program has the port; may be tried
+ * again once the loop has run (until then, and where it listens, ERR_BUSY). */
 enum err server_listen_tcp(struct server *s, const char *address) MUST_USE;
 /* Mode 0600; an old socket of that name is removed. Only root and our own uid are
  * served. */

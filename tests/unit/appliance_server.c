@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames with bad lengths at both doors, over socketpairs: the sender is let go, the
  * others are served on; bounds of unknown connections, of answers not read, of time. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include "tests/unit/appliance_kit.h"
 
-#define KIT                      \
-    KIT_SCOPED kit;              \
-    struct appliance_kit *k = &kit; \
+#define KIT                                                                                        \
+    KIT_SCOPED kit;                                                                                \
+    struct appliance_kit *k = &kit;                                                                \
     kit_start(k)
 
 static void send_raw(struct appliance_kit *k, const uint8_t *data, size_t size)
@@ -270,4 +274,36 @@ Test(server, the_admin_socket_is_for_its_owner_alone, .timeout = 60)
     admin_door_close(door);
     kit_spin(k);
     cr_expect_eq(access(path, F_OK), -1);
+}
+
+/* The second try after a taken port was an assertion that ended the daemon. */
+Test(server, a_taken_port_is_tried_again_until_it_is_free, .timeout = 60)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t size = sizeof at;
+    uv_loop_t loop;
+    struct server *server = NULL;
+    char address[LIMIT_ADDRESS];
+    const int other = socket(AF_INET, SOCK_STREAM, 0);
+    const struct server_options options = { .loop = &loop,
+                                            .clock = clock_system(),
+                                            .name = "test",
+                                            .connections = 1,
+                                            .frame_limit = 4096 };
+    cr_assert_eq(bind(other, (struct sockaddr *)&at, size), 0);
+    cr_assert_eq(listen(other, 1), 0);
+    cr_assert_eq(getsockname(other, (struct sockaddr *)&at, &size), 0);
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u", ntohs(at.sin_port));
+    cr_assert_eq(uv_loop_init(&loop), 0);
+    cr_assert_eq(server_open(&options, &server), ERR_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        cr_expect_eq(server_listen_tcp(server, address), ERR_IO);
+        cr_expect_eq(server_listen_tcp(server, address), ERR_BUSY);
+        (void)uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    (void)close(other);
+    cr_expect_eq(server_listen_tcp(server, address), ERR_OK);
+    server_close(server);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    cr_expect_eq(uv_loop_close(&loop), 0);
 }
