@@ -280,3 +280,18 @@ void admin_authorize(struct admin_request *r)
 {
     admin_login(r, "co", ROLE_CO, authorize_logged_in);
 }
+
+/* -- inherit ---------------------------------------------------------------------------------- */
+
+/* Gives nothing by itself: the donors' cores decide (roster, beacon, window). */
+void admin_inherit(struct admin_request *r)
+{
+    const struct cluster_core *core = core_port_cluster(r->a->port);
+    const bool is = core->authorized(core->impl);
+    admin_text(r, "state", is ? "authorized" : "sealed");
+    if (!is) {
+        cluster_inherit(r->a->cluster);
+        admin_text(r, "next", "the others are asked; run: ringkeep status");
+    }
+    admin_done(r);
+}

@@ -60,6 +60,9 @@ t "it is destroyed, and gone" destroys
 # The function list itself: every key type and mechanism, lengths, fork.
 "$BUILD/tests/plain/p11_ops" "$module" "$(pin demo)" || e2e_failed=1
 
+says_authorized() { admin m2 --json cluster inherit | grep -q '"authorized"'; }
+t "cluster inherit at an authorized member changes nothing" says_authorized
+
 # wrong input
 PIN=wrong-password-x
 wrong_pin() { tool --login --pin env:PIN --list-objects 2>&1 | grep -q CKR_PIN_INCORRECT; }
