@@ -25,11 +25,11 @@ $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h: proto/%.proto
 $(BUILD)/gen/%.o: $(GEN)/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -fPIC -fvisibility=hidden $(OPT_$(MODE)) -w -I$(GEN) -c $< -o $@
-$(BUILD)/%.o: %.c | $(GEN_H)
+$(BUILD)/%.o: %.c Makefile build.mk | $(GEN_H)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(CFLAGS_EXTRA) -c $< -o $@
 # The core once more with its test hooks (tests only): PROBE, crash and planted faults.
-$(BUILD)/hooks/%.o: %.c | $(GEN_H)
+$(BUILD)/hooks/%.o: %.c Makefile build.mk | $(GEN_H)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -DRINGKEEP_TEST_HOOKS -c $< -o $@
 
