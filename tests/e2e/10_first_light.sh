@@ -35,7 +35,11 @@ sign_and_verify() { # id mechanism
         openssl dgst -sha256 -verify <(openssl pkey -pubin -inform DER -in "$DIR/pub.der") -signature "$DIR/sig" "$DIR/data"
 }
 t "an RSA signature of the module verifies with openssl" sign_and_verify 10 SHA256-RSA-PKCS
-t "an ECDSA signature of the module verifies with openssl" sign_and_verify 11 ECDSA-SHA256
+if [[ $BUILD == */asan ]]; then
+    skip "an ECDSA signature of the module verifies with openssl" "pkcs11-tool reads memory that it freed when it writes an EC public key, which ends it under ASan"
+else
+    t "an ECDSA signature of the module verifies with openssl" sign_and_verify 11 ECDSA-SHA256
+fi
 for type in rsa:2048 rsa:3072 ec:P-256 ec:P-384 ec:P-521 aes:128 aes:256; do
     t "ringkeep key generate $type" client key generate demo --type "$type" --label "cli-$type" --pin-file "$(pin demo)"
 done
