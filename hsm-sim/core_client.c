@@ -104,20 +104,10 @@ static size_t expected_reply(const struct core_verb_row *row, const struct core_
 
 static enum err call_make(const struct core_request *request, struct call **out)
 {
-    const struct core_verb_row *row = core_verb_find(request->verb);
+    const struct core_verb_row *row = NULL;
     size_t size = core_request_size(request);
     struct call *c;
-    if (row == NULL || row->runs == CORE_RUNS_INTERNAL) {
-        return ERR_USAGE;
-    }
-    for (unsigned i = 0; i < CORE_SECTIONS; i++) {
-        if (request->section[i].size > row->limit[i]) {
-            return ERR_TOO_LARGE;
-        }
-    }
-    if (size > LIMIT_RING_LARGE) {
-        return ERR_TOO_LARGE;
-    }
+    TRY(core_request_check(request, &row));
     c = calloc(1, sizeof *c + size);
     if (c == NULL) {
         return ERR_NOMEM;

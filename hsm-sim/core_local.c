@@ -89,21 +89,11 @@ static enum err local_call(void *impl,
                            void *arg)
 {
     struct core_local *l = impl;
-    const struct core_verb_row *row = core_verb_find(request->verb);
+    const struct core_verb_row *row = NULL;
     size_t size = core_request_size(request);
     struct local_call *c;
     (void)timeout_ms;
-    if (row == NULL || row->runs == CORE_RUNS_INTERNAL) {
-        return ERR_USAGE;
-    }
-    for (unsigned i = 0; i < CORE_SECTIONS; i++) {
-        if (request->section[i].size > row->limit[i]) {
-            return ERR_TOO_LARGE;
-        }
-    }
-    if (size > LIMIT_RING_LARGE) {
-        return ERR_TOO_LARGE;
-    }
+    TRY(core_request_check(request, &row));
     c = calloc(1, sizeof *c + size);
     if (c == NULL) {
         return ERR_NOMEM;

@@ -195,10 +195,8 @@ enum err core_request_decode(struct bytes b, struct core_request *out)
                       b.data + REQUEST_SIZES, r.section)) {
         return ERR_PROTOCOL;
     }
-    for (unsigned i = 0; i < CORE_SECTIONS; i++) {
-        if (r.section[i].size > row->limit[i]) {
-            return ERR_TOO_LARGE;
-        }
+    if (!core_verb_fits(row, &r)) {
+        return ERR_TOO_LARGE;
     }
     *out = r;
     return ERR_OK;
@@ -278,5 +276,28 @@ enum err core_status_decode(struct bytes b, struct core_status *out)
         return ERR_PROTOCOL;
     }
     *out = s;
+    return ERR_OK;
+}
+
+bool core_verb_fits(const struct core_verb_row *row, const struct core_request *r)
+{
+    for (unsigned i = 0; i < CORE_SECTIONS; i++) {
+        if (r->section[i].size > row->limit[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum err core_request_check(const struct core_request *r, const struct core_verb_row **row)
+{
+    const struct core_verb_row *found = core_verb_find(r->verb);
+    if (found == NULL || found->runs == CORE_RUNS_INTERNAL) {
+        return ERR_USAGE;
+    }
+    if (!core_verb_fits(found, r) || core_request_size(r) > LIMIT_RING_LARGE) {
+        return ERR_TOO_LARGE;
+    }
+    *row = found;
     return ERR_OK;
 }

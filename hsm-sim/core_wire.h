@@ -81,6 +81,11 @@ struct core_verb_row {
     uint32_t limit[CORE_SECTIONS];
 };
 const struct core_verb_row *core_verb_find(unsigned verb);
+/* No section is larger than its row allows. */
+bool core_verb_fits(const struct core_verb_row *row, const struct core_request *r);
+/* Before a daemon's side sends it: ERR_USAGE where the verb is none or not a daemon's,
+ * ERR_TOO_LARGE where a section or the whole passes its bound. */
+enum err core_request_check(const struct core_request *r, const struct core_verb_row **row) MUST_USE;
 const struct core_verb_row *core_verb_rows(size_t *count);
 
 #endif

@@ -375,10 +375,8 @@ static enum err walk(struct keeper_call *call, bool internal, struct keeper_out 
     if (k->broken && row->verb != CORE_STATUS && row->verb != CORE_CLOSE) {
         return ERR_IO;
     }
-    for (unsigned i = 0; i < CORE_SECTIONS; i++) {
-        if (call->request->section[i].size > row->limit[i]) {
-            return ERR_TOO_LARGE;
-        }
+    if (!core_verb_fits(row, call->request)) {
+        return ERR_TOO_LARGE;
     }
     TRY(check_state(k, row->state));
     return handler(call, out);
